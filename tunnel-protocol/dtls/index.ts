@@ -1,0 +1,13 @@
+export { ClientHandshake } from './client-handshake.ts';
+export type { DtlsClock } from './clock.ts';
+export { createDtlsCounters, dtlsCounts, type DtlsCounters } from './counters.ts';
+export { dtlsCryptoFrom, type DtlsCrypto } from './crypto.ts';
+export { EngineTransport, HandshakeEngine } from './engine.ts';
+export { isDtlsFingerprint } from './fingerprint.ts';
+export { DtlsGuard, type DtlsGuardEvent, type DtlsGuardOptions } from './guard.ts';
+export { handshakeType } from './handshake-message.ts';
+export { srtpProfileId } from './hello.ts';
+export { dtlsRefusals, type DtlsCloseReason, type DtlsRefusal } from './refusals.ts';
+export { ServerHandshake } from './server-handshake.ts';
+export { DtlsSession, type DtlsSessionOptions } from './session.ts';
+export type { DtlsEvents, DtlsFingerprint, DtlsIdentity } from './types.ts';

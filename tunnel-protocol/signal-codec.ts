@@ -1,0 +1,216 @@
+/**
+ * Decodes signalling messages of an untrusted peer. Every field is checked, unknown fields are dropped, and what comes
+ * out is built afresh: nothing of the peer's objects is passed on.
+ */
+import { controlLimits } from './control/limits.ts';
+import type { ControlRung, Rung } from './path.ts';
+import { controlRungs, rungs } from './path.ts';
+import type { MediaKind, Source } from './sdp-shape.ts';
+import { FieldReader, isJsonObject, isU32 } from './signal-fields.ts';
+import type {
+  ParticipantInfo,
+  ParticipantStatus,
+  Publication,
+  SignalEvent,
+  SignalReplyBody,
+  SignalRequest,
+  SlotAssignment,
+} from './signal.ts';
+
+/** Lengths in characters are UTF-16 units. The README's table of limits is compared with these by a test. */
+export const signalLimits = {
+  /** The control channel bounds the bytes; this bounds what is parsed for anyone else. */
+  maxTextChars: controlLimits.maxMessageBytes,
+  maxSdpBytes: 49_152,
+  maxIdChars: 64,
+  /** Of a participant's identity and of its name. */
+  maxNameChars: 256,
+  maxStatusBytes: 1024,
+  maxStatusKeys: 32,
+  maxStatusKeyChars: 64,
+  maxPublications: 8,
+  maxParticipants: 1024,
+  maxSlots: 32,
+  maxErrorMessageChars: 512,
+} as const;
+
+export const signalDecodeReasons = {
+  'too-large': 'The message is longer than allowed.',
+  'not-json': 'The message is not JSON.',
+  'not-an-object': 'The message is not a JSON object.',
+  'unknown-type': 'The type is unknown.',
+  'invalid-field': 'A field is missing or wrong.',
+} as const;
+export type SignalDecodeReason = keyof typeof signalDecodeReasons;
+
+/** Returned, never thrown. `instanceof` tells it from a message. */
+export class SignalDecodeError {
+  readonly reason: SignalDecodeReason;
+  /** For people: names the type or the field. Safe to log and to send back. */
+  readonly message: string;
+  /** The request's `id`, when it could be read: an error reply can name it. */
+  readonly requestId: number | null;
+
+  constructor(reason: SignalDecodeReason, detail: string | null, requestId: number | null) {
+    this.reason = reason;
+    this.message = detail === null ? signalDecodeReasons[reason] : `${signalDecodeReasons[reason]} (${detail})`;
+    this.requestId = requestId;
+  }
+}
+
+type Decoders<T extends { readonly type: string }> = {
+  readonly [K in T['type']]: (fields: FieldReader) => Extract<T, { readonly type: K }>;
+};
+
+const sources = ['microphone', 'camera', 'screen'] as const satisfies readonly Source[];
+const kinds = ['audio', 'video'] as const satisfies readonly MediaKind[];
+const plainReplies = ['publish', 'unpublish', 'mute', 'subscribe', 'status', 'leave'] as const;
+
+const requestDecoders: Decoders<SignalRequest> = {
+  join: (fields) => ({ type: 'join', id: fields.u32('id') }),
+  offer: (fields) => ({ type: 'offer', id: fields.u32('id'), sdp: fields.document('sdp', signalLimits.maxSdpBytes) }),
+  publish: (fields) => ({
+    type: 'publish',
+    id: fields.u32('id'),
+    source: fields.oneOf('source', sources),
+    muted: fields.boolean('muted'),
+  }),
+  unpublish: (fields) => ({ type: 'unpublish', id: fields.u32('id'), source: fields.oneOf('source', sources) }),
+  mute: (fields) => ({
+    type: 'mute',
+    id: fields.u32('id'),
+    source: fields.oneOf('source', sources),
+    muted: fields.boolean('muted'),
+  }),
+  subscribe: (fields) => ({
+    type: 'subscribe',
+    id: fields.u32('id'),
+    main: fields.tokenOrNull('main', signalLimits.maxIdChars),
+    audio: fields.boolean('audio'),
+    video: fields.boolean('video'),
+  }),
+  status: (fields) => ({ type: 'status', id: fields.u32('id'), status: readStatus(fields) }),
+  leave: (fields) => ({ type: 'leave', id: fields.u32('id') }),
+};
+
+const eventDecoders: Decoders<SignalEvent> = {
+  reply: readReply,
+  'participant-joined': (fields) => ({
+    type: 'participant-joined',
+    participant: readParticipant(fields.object('participant')),
+  }),
+  'participant-updated': (fields) => ({
+    type: 'participant-updated',
+    participant: readParticipant(fields.object('participant')),
+  }),
+  'participant-left': (fields) => ({ type: 'participant-left', id: fields.token('id', signalLimits.maxIdChars) }),
+  slots: (fields) => ({ type: 'slots', slots: fields.list('slots', signalLimits.maxSlots, readSlot) }),
+  rung: (fields) => ({
+    type: 'rung',
+    rung: fields.oneOf<Rung>('rung', rungs),
+    control: fields.oneOf<ControlRung>('control', controlRungs),
+  }),
+};
+
+/** The types of both directions, for those who list them. */
+export const signalRequestTypes = Object.keys(requestDecoders) as readonly SignalRequest['type'][];
+export const signalEventTypes = Object.keys(eventDecoders) as readonly SignalEvent['type'][];
+
+/** A message of a client. */
+export function decodeSignalRequest(text: string): SignalRequest | SignalDecodeError {
+  return decode<SignalRequest>(text, requestDecoders);
+}
+
+/** A message of the SFU. */
+export function decodeSignalEvent(text: string): SignalEvent | SignalDecodeError {
+  return decode<SignalEvent>(text, eventDecoders);
+}
+
+function decode<T extends { readonly type: string }>(text: string, decoders: Decoders<T>): T | SignalDecodeError {
+  if (text.length > signalLimits.maxTextChars) return new SignalDecodeError('too-large', null, null);
+  const json = parseJson(text);
+  if (json === undefined) return new SignalDecodeError('not-json', null, null);
+  if (!isJsonObject(json)) return new SignalDecodeError('not-an-object', null, null);
+  const fields = new FieldReader(json);
+  const id = fields.value('id');
+  const requestId = isU32(id) ? id : null;
+  const type = fields.value('type');
+  if (typeof type !== 'string') return new SignalDecodeError('invalid-field', 'type', requestId);
+  if (!Object.hasOwn(decoders, type)) return new SignalDecodeError('unknown-type', clipName(type), requestId);
+  const message = decoders[type as T['type']](fields);
+  return fields.fault === null ? message : new SignalDecodeError('invalid-field', fields.fault, requestId);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A peer's word, made harmless: short, and printable ASCII. */
+function clipName(name: string): string {
+  return name.slice(0, signalLimits.maxIdChars).replace(/[^\x20-\x7e]/g, '?');
+}
+
+function readStatus(fields: FieldReader): ParticipantStatus {
+  return fields.scalars('status', {
+    maxBytes: signalLimits.maxStatusBytes,
+    maxKeys: signalLimits.maxStatusKeys,
+    maxKeyChars: signalLimits.maxStatusKeyChars,
+  });
+}
+
+function readPublication(fields: FieldReader): Publication {
+  return {
+    source: fields.oneOf('source', sources),
+    kind: fields.oneOf('kind', kinds),
+    muted: fields.boolean('muted'),
+  };
+}
+
+function readParticipant(fields: FieldReader): ParticipantInfo {
+  return {
+    id: fields.token('id', signalLimits.maxIdChars),
+    identity: fields.text('identity', signalLimits.maxNameChars),
+    name: fields.text('name', signalLimits.maxNameChars),
+    publications: fields.list('publications', signalLimits.maxPublications, readPublication),
+    status: readStatus(fields),
+  };
+}
+
+function readSlot(fields: FieldReader): SlotAssignment {
+  return {
+    mid: fields.token('mid', signalLimits.maxIdChars),
+    kind: fields.oneOf('kind', kinds),
+    participant: fields.tokenOrNull('participant', signalLimits.maxIdChars),
+    source: fields.oneOfOrNull('source', sources),
+  };
+}
+
+function readReply(fields: FieldReader): Extract<SignalEvent, { type: 'reply' }> {
+  const id = fields.u32('id');
+  if (fields.boolean('ok')) return { type: 'reply', id, ok: true, body: readReplyBody(fields.object('body')) };
+  const error = fields.object('error');
+  return {
+    type: 'reply',
+    id,
+    ok: false,
+    error: {
+      code: error.token('code', signalLimits.maxIdChars),
+      message: error.text('message', signalLimits.maxErrorMessageChars),
+    },
+  };
+}
+
+function readReplyBody(fields: FieldReader): SignalReplyBody {
+  const of = fields.oneOf('of', ['join', 'offer', ...plainReplies]);
+  if (of === 'offer') return { of, sdp: fields.document('sdp', signalLimits.maxSdpBytes) };
+  if (of !== 'join') return { of };
+  return {
+    of,
+    self: readParticipant(fields.object('self')),
+    participants: fields.list('participants', signalLimits.maxParticipants, readParticipant),
+  };
+}

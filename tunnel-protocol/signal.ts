@@ -1,0 +1,75 @@
+/**
+ * Signalling messages: JSON texts that travel as reliable, sequenced `signal` frames of a control channel.
+ * Requests carry an `id` chosen by the client and are answered by exactly one `reply`.
+ */
+import type { ControlRung, Rung } from './path.ts';
+import type { MediaKind, Source } from './sdp-shape.ts';
+
+export type Permission = 'publish' | 'subscribe' | 'data' | 'admin';
+
+export interface Publication {
+  readonly source: Source;
+  readonly kind: MediaKind;
+  readonly muted: boolean;
+}
+
+/** Free for applications; at most 1 KiB as JSON. */
+export type ParticipantStatus = Readonly<Record<string, string | number | boolean>>;
+
+export interface ParticipantInfo {
+  readonly id: string;
+  readonly identity: string;
+  readonly name: string;
+  readonly publications: readonly Publication[];
+  readonly status: ParticipantStatus;
+}
+
+/** Who is shown where. `participant` is null for an empty slot. */
+export interface SlotAssignment {
+  readonly mid: string;
+  readonly kind: MediaKind;
+  readonly participant: string | null;
+  readonly source: Source | null;
+}
+
+/** Client to SFU. */
+export type SignalRequest =
+  | { readonly type: 'join'; readonly id: number }
+  /** The fixed-shape offer; with new ICE credentials it is an ICE restart (RFC 8839 section 4.4.1.1.1). */
+  | { readonly type: 'offer'; readonly id: number; readonly sdp: string }
+  /** Media now flows, or flows again, on the section of this source. */
+  | { readonly type: 'publish'; readonly id: number; readonly source: Source; readonly muted: boolean }
+  | { readonly type: 'unpublish'; readonly id: number; readonly source: Source }
+  | { readonly type: 'mute'; readonly id: number; readonly source: Source; readonly muted: boolean }
+  /** `main`: the participant to pin as main, null to let the SFU choose. Kinds not received are not sent. */
+  | {
+      readonly type: 'subscribe';
+      readonly id: number;
+      readonly main: string | null;
+      readonly audio: boolean;
+      readonly video: boolean;
+    }
+  | { readonly type: 'status'; readonly id: number; readonly status: ParticipantStatus }
+  | { readonly type: 'leave'; readonly id: number };
+
+export interface SignalErrorBody {
+  readonly code: string;
+  readonly message: string;
+}
+
+export type SignalReplyBody =
+  | { readonly of: 'join'; readonly self: ParticipantInfo; readonly participants: readonly ParticipantInfo[] }
+  | { readonly of: 'offer'; readonly sdp: string }
+  | { readonly of: 'publish' | 'unpublish' | 'mute' | 'subscribe' | 'status' | 'leave' };
+
+/** SFU to client. */
+export type SignalEvent =
+  | { readonly type: 'reply'; readonly id: number; readonly ok: true; readonly body: SignalReplyBody }
+  | { readonly type: 'reply'; readonly id: number; readonly ok: false; readonly error: SignalErrorBody }
+  | { readonly type: 'participant-joined'; readonly participant: ParticipantInfo }
+  | { readonly type: 'participant-updated'; readonly participant: ParticipantInfo }
+  | { readonly type: 'participant-left'; readonly id: string }
+  /** The whole assignment, whenever it changes. */
+  | { readonly type: 'slots'; readonly slots: readonly SlotAssignment[] }
+  /** The path that media is nominated on, as the SFU sees it. */
+  | { readonly type: 'rung'; readonly rung: Rung; readonly control: ControlRung };

@@ -1,0 +1,15 @@
+export { srtpCryptoFrom, type AesGcm, type SrtpNodeCrypto, type SrtpCrypto } from './crypto.ts';
+export {
+  createSrtpCounters,
+  isSrtpError,
+  srtpError,
+  srtpErrorName,
+  type SrtpCounters,
+  type SrtpError,
+  type SrtpErrorName,
+} from './errors.ts';
+export type { SrtpKeyMaterial, SrtpProfile } from './keys.ts';
+export { PacketSlab } from './packet-slab.ts';
+export { ReplayWindow, windowVerdict, type WindowVerdict } from './replay-window.ts';
+export { SrtpSession, srtpLimits, type SrtpLimits } from './session.ts';
+export type { SrtpTransform } from './transform.ts';
