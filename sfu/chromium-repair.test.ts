@@ -1,0 +1,28 @@
+import t from 'tap';
+import { isRtcp } from '../tunnel-protocol/index.ts';
+import { call, frames, inbound } from './testing/caller.ts';
+import { chromiumMissing, launchChromium } from './testing/chromium.ts';
+import { startSfu } from './testing/sfu-fixture.ts';
+
+t.test('what is lost is sent again', { skip: chromiumMissing }, async (t) => {
+  const browser = await launchChromium();
+  t.teardown(() => browser.close());
+  const sfu = await startSfu();
+  t.teardown(() => sfu.close());
+  const a = await call(sfu, browser, 'a', { camera: true });
+  const viewer = await call(sfu, browser, 'viewer', { camera: false });
+  const before = await viewer.page.statsUntil((stats) => frames(stats, '3') >= 25);
+  // Every 20th RTP packet, both ways.
+  let counted = 0;
+  const lose = (datagram: Uint8Array): boolean =>
+    (datagram[0] ?? 0) >> 6 === 2 && !isRtcp(datagram) && ++counted % 20 === 0;
+  sfu.hub.losesIncoming = lose;
+  sfu.hub.losesOutgoing = lose;
+  const after = await viewer.page.statsUntil((stats) => frames(stats, '3') - frames(before, '3') >= 75, 6000);
+  t.ok((sfu.sfu.counters['rtp_repeated'] ?? 0) > 0);
+  t.ok((sfu.sfu.counters['repeats_requested'] ?? 0) > 0);
+  const frozen = (inbound(after, '3').freezeCount ?? 0) - (inbound(before, '3').freezeCount ?? 0);
+  t.ok(frozen <= 2, `${String(frozen)} freezes`);
+  await a.page.close();
+  await viewer.page.close();
+});

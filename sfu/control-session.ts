@@ -1,0 +1,162 @@
+/**
+ * The server's end of a session's control channel, beside the participant, and the connection that carries it right now.
+ * Connections come and go; what was to be said is kept in the endpoint.
+ */
+import { ControlEndpoint, closeCodes, controlLimits, lane } from '../tunnel-protocol/index.ts';
+import type { CloseCode, ControlError, Path, SendMeta, SignalEvent } from '../tunnel-protocol/index.ts';
+import type { SfuCounters } from './counters.ts';
+
+const controlMeta: SendMeta = { lane: lane.control, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
+
+export interface ControlSessionEvents {
+  /** A signalling message of the client. */
+  onMessage(text: string): void;
+  /** A connection finished its handshake: the client listens on it. */
+  onOpen(): void;
+  /** A connection was given up from this end; the owner forgets the path. */
+  onLost(path: Path): void;
+  /** The session cannot go on: the peer left, or broke the protocol. The connection is closed already. */
+  onEnded(reason: 'left' | 'protocol-error'): void;
+}
+
+export class ControlSession {
+  readonly #endpoint: ControlEndpoint;
+  readonly #events: ControlSessionEvents;
+  readonly #counters: SfuCounters;
+  #path: Path | null = null;
+  #ended = false;
+
+  constructor(epoch: number, events: ControlSessionEvents, counters: SfuCounters, now: number) {
+    this.#endpoint = new ControlEndpoint({ role: 'server', epoch, now });
+    this.#events = events;
+    this.#counters = counters;
+  }
+
+  /** The connection attached now. */
+  get path(): Path | null {
+    return this.#path;
+  }
+
+  /** Since when there is none, in ms; null while there is one. */
+  get disconnectedAt(): number | null {
+    return this.#endpoint.disconnectedAt;
+  }
+
+  /** Takes over the session; an earlier connection is closed with code `replaced`. */
+  attach(path: Path, now: number): void {
+    if (path === this.#path) return;
+    if (this.#path !== null) this.#giveUp('replaced', now);
+    this.#path = path;
+    this.#endpoint.connected(now);
+    this.#flush(now);
+  }
+
+  /** The connection is gone. Nothing happens when it is not the one attached. */
+  detach(path: Path, now: number): void {
+    if (path !== this.#path) return;
+    this.#path = null;
+    this.#endpoint.disconnected(now);
+  }
+
+  /** One control frame of the attached connection. */
+  receive(frame: Uint8Array, now: number): void {
+    const error = this.#endpoint.handle(frame, now);
+    this.#drainEvents(now);
+    if (error !== null) this.#fail(error, now);
+    else this.#flush(now);
+  }
+
+  /** Queues one event. False when the client has left more unacknowledged than it may. */
+  send(event: SignalEvent, now: number): boolean {
+    return this.#endpoint.send(JSON.stringify(event), now);
+  }
+
+  /** Sends what is queued, as far as the connection takes it. Call after a run of `send`. */
+  flush(now: number): void {
+    this.#flush(now);
+  }
+
+  tick(now: number): void {
+    const due = this.#endpoint.nextTimeout();
+    if (due === null || due > now) return;
+    this.#endpoint.handleTimeout(now);
+    this.#drainEvents(now);
+    this.#flush(now);
+  }
+
+  /** Says why, closes the connection, and says no more. */
+  close(code: CloseCode, now: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#path === null) return;
+    // What was queued goes first, as far as the window lets it.
+    this.#endpoint.close(code, closeCodes[code].sentence, now);
+    this.#flush(now);
+    this.#endConnection(code, now + controlLimits.closeGraceMs);
+  }
+
+  #drainEvents(now: number): void {
+    for (;;) {
+      if (this.#ended) return;
+      const event = this.#endpoint.nextEvent();
+      if (event === null) return;
+      if (event.type === 'message') this.#events.onMessage(event.text);
+      else if (event.type === 'open') this.#events.onOpen();
+      else if (event.type === 'silent') this.#loseConnection('idle', now);
+      else if (event.type === 'close') this.#closedByPeer(event.then === 'resume', now);
+    }
+  }
+
+  #flush(now: number): void {
+    while (this.#path !== null) {
+      const frame = this.#endpoint.nextOutput(now);
+      if (frame === null) return;
+      if (this.#path.send(frame, controlMeta)) continue;
+      // A control frame may not be lost on a connection: the peer would see a gap.
+      this.#counters.control_dropped++;
+      this.#loseConnection('slow-reader', now);
+    }
+  }
+
+  #closedByPeer(willResume: boolean, now: number): void {
+    if (willResume) {
+      this.#loseConnection('normal', now);
+      return;
+    }
+    this.#ended = true;
+    this.#endConnection('normal', now);
+    this.#events.onEnded('left');
+  }
+
+  #fail(error: ControlError, now: number): void {
+    if (this.#ended) return;
+    this.#counters.control_errors++;
+    this.#ended = true;
+    this.#endConnection(error.close, now);
+    this.#events.onEnded('protocol-error');
+  }
+
+  #loseConnection(code: CloseCode, now: number): void {
+    const path = this.#path;
+    if (path === null) return;
+    this.#giveUp(code, now);
+    this.#events.onLost(path);
+  }
+
+  /** Ends this connection at once, whatever still waits; the next one carries it. */
+  #giveUp(code: CloseCode, now: number): void {
+    this.#endpoint.close(code, closeCodes[code].sentence, now - controlLimits.closeGraceMs);
+    this.#endConnection(code, now);
+  }
+
+  #endConnection(code: CloseCode, now: number): void {
+    const path = this.#path;
+    if (path === null) return;
+    this.#path = null;
+    for (let frame = this.#endpoint.nextOutput(now); frame !== null; frame = this.#endpoint.nextOutput(now)) {
+      if (!path.send(frame, controlMeta)) break;
+    }
+    this.#endpoint.disconnected(now);
+    path.close(closeCodes[code].wire, closeCodes[code].sentence);
+  }
+}

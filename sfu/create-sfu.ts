@@ -1,0 +1,271 @@
+/** Puts the SFU together, and gives every datagram to whom it is for. The only timer and the only clock are here. */
+import * as nodeCrypto from 'node:crypto';
+import { classifyDatagram, datagramClass, PacketSlab, srtpCryptoFrom, u32 } from '../tunnel-protocol/index.ts';
+import type { CloseCode, Path, Publication } from '../tunnel-protocol/index.ts';
+import { createCounters, gatherCounters } from './counters.ts';
+import { createDtlsIdentity } from './dtls/index.ts';
+import { SfuError } from './errors.ts';
+import { IceLite } from './ice/index.ts';
+import { Participant } from './participant.ts';
+import type { ParticipantDeps } from './participant.ts';
+import { Room } from './room.ts';
+import type { EndReason, RoomSummary, SessionRequest, Sfu, SfuConfig, SfuDeps } from './sfu.ts';
+import { handleSignal } from './signalling.ts';
+import { Transport } from './transport.ts';
+
+/** How often what is due is looked for, in ms. */
+const tickMs = 100;
+const iceTickMs = 1000;
+/** A fault that repeats with every datagram must not fill the log. */
+const faultLogIntervalMs = 1000;
+
+const closeCodeOfEnd: Readonly<Record<EndReason, CloseCode>> = {
+  left: 'normal',
+  kicked: 'kicked',
+  expired: 'session-ended',
+  shutdown: 'draining',
+  'protocol-error': 'protocol-error',
+};
+
+/** Does nothing before `start`. Configuration was checked by whoever read it. */
+export function createSfu(config: SfuConfig, deps: SfuDeps): Sfu {
+  return new SfuNode(config, deps);
+}
+
+interface Session {
+  readonly participant: Participant;
+  readonly room: Room;
+}
+
+class SfuNode implements Sfu {
+  readonly #config: SfuConfig;
+  readonly #deps: SfuDeps;
+  readonly #counters = createCounters();
+  readonly #ice: IceLite;
+  readonly #sessions = new Map<string, Session>();
+  readonly #rooms = new Map<string, Room>();
+  /** Who is on the other end of a control connection. */
+  readonly #attached = new Map<Path, Session>();
+  #participantDeps: ParticipantDeps | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #iceTickedAt = -Infinity;
+  #faultLoggedAt = -Infinity;
+
+  constructor(config: SfuConfig, deps: SfuDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    const hmacSha1 = (key: Uint8Array, data: Uint8Array): Uint8Array =>
+      nodeCrypto.createHmac('sha1', key).update(data).digest();
+    this.#ice = new IceLite({ random: deps.random, hmacSha1 }, this.#counters.ice);
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return gatherCounters(this.#counters);
+  }
+
+  async start(): Promise<void> {
+    if (this.#participantDeps !== null) return;
+    const identity = await createDtlsIdentity();
+    this.#participantDeps = {
+      ice: this.#ice,
+      identity,
+      srtpCrypto: srtpCryptoFrom(nodeCrypto),
+      counters: this.#counters,
+      random: this.#deps.random,
+      now: this.#deps.now,
+      slab: new PacketSlab(),
+      candidates: this.#config.candidates,
+    };
+    this.#timer = setInterval(() => {
+      this.#tick();
+    }, tickMs);
+    this.#timer.unref();
+    this.#deps.log.info({ nodeId: this.#config.nodeId, fingerprint: identity.fingerprint }, 'sfu started');
+  }
+
+  openSession(request: SessionRequest): { readonly epoch: number } {
+    const deps = this.#participantDeps;
+    if (deps === null) throw new SfuError('closed');
+    if (this.#sessions.has(request.sessionId)) throw new SfuError('session-exists');
+    const room = this.#rooms.get(request.room) ?? new Room(request.room);
+    if (room.sessions.size >= this.#config.maxParticipantsPerRoom) throw new SfuError('room-full');
+    const now = deps.now();
+    // Random, so that a session of an earlier life of this node is never taken for this one; not 0, which says nothing.
+    const epoch = u32(deps.random(4), 0) || 1;
+    const participant: Participant = new Participant(
+      deps,
+      request,
+      epoch,
+      {
+        onMessage: (text) => {
+          const counters = this.#counters.sfu;
+          const leave = (): void => {
+            this.endSession(request.sessionId, 'left');
+          };
+          handleSignal({ counters, leave }, room, participant, text, deps.now());
+        },
+        onOpen: () => {
+          participant.tellRung(deps.now());
+        },
+        onLost: (path) => {
+          this.detach(path);
+        },
+        onEnded: (reason) => {
+          this.endSession(request.sessionId, reason);
+        },
+      },
+      now,
+    );
+    room.sessions.add(participant);
+    this.#rooms.set(room.name, room);
+    this.#sessions.set(request.sessionId, { participant, room });
+    this.#counters.sfu.sessions_opened++;
+    return { epoch };
+  }
+
+  hasSession(sessionId: string): boolean {
+    return this.#sessions.has(sessionId);
+  }
+
+  attach(sessionId: string, path: Path): void {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined) throw new SfuError('unknown-session');
+    const now = this.#deps.now();
+    const before = session.participant.control.path;
+    this.#attached.set(path, session);
+    session.participant.control.attach(path, now);
+    if (before !== null && before !== path) this.detach(before);
+  }
+
+  detach(path: Path): void {
+    const session = this.#attached.get(path);
+    this.#attached.delete(path);
+    session?.participant.control.detach(path, this.#deps.now());
+    // Media of any transport may have come on it, not only of the session that the connection was for.
+    if (path.owner instanceof Transport) path.owner.forget(path);
+  }
+
+  receive(path: Path, datagram: Uint8Array): void {
+    try {
+      this.#receive(path, datagram, this.#deps.now());
+    } catch (cause) {
+      this.#fault(cause, 'a datagram could not be handled');
+    }
+  }
+
+  endSession(sessionId: string, reason: EndReason): boolean {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined) return false;
+    const { participant, room } = session;
+    const now = this.#deps.now();
+    this.#sessions.delete(sessionId);
+    room.leave(participant, now);
+    if (room.sessions.size === 0) this.#rooms.delete(room.name);
+    participant.closeTransport(now);
+    const path = participant.control.path;
+    participant.control.close(closeCodeOfEnd[reason], now);
+    if (path !== null) this.detach(path);
+    this.#counters.sfu.sessions_ended++;
+    if (reason === 'expired') this.#counters.sfu.sessions_expired++;
+    return true;
+  }
+
+  rooms(): readonly RoomSummary[] {
+    return [...this.#rooms.values()].map((room) => room.summary);
+  }
+
+  room(name: string): RoomSummary | undefined {
+    return this.#rooms.get(name)?.summary;
+  }
+
+  kick(room: string, participantId: string): void {
+    const { participant } = this.#find(room, participantId);
+    this.endSession(participant.session.sessionId, 'kicked');
+  }
+
+  mute(room: string, participantId: string, source: Publication['source']): void {
+    const found = this.#find(room, participantId);
+    const now = this.#deps.now();
+    if (!found.room.mute(found.participant, source, true, now)) throw new SfuError('unknown-source');
+    // Everybody else was told already.
+    found.participant.send({ type: 'participant-updated', participant: found.participant.info }, now);
+  }
+
+  sessionsByRung(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { participant } of this.#sessions.values()) {
+      const rung = participant.rung ?? 'none';
+      counts.set(rung, (counts.get(rung) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  close(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    for (const sessionId of [...this.#sessions.keys()]) this.endSession(sessionId, 'shutdown');
+    if (this.#participantDeps !== null) this.#deps.log.info({ nodeId: this.#config.nodeId }, 'sfu stopped');
+    this.#participantDeps = null;
+    return Promise.resolve();
+  }
+
+  #receive(path: Path, datagram: Uint8Array, now: number): void {
+    const counters = this.#counters.sfu;
+    switch (classifyDatagram(datagram)) {
+      case datagramClass.rtp:
+        if (path.owner instanceof Transport) path.owner.receiveMedia(datagram, now);
+        else counters.datagrams_unowned++;
+        return;
+      case datagramClass.stun:
+        this.#ice.receive(path, datagram, now);
+        return;
+      case datagramClass.dtls:
+        if (path.owner instanceof Transport) path.owner.receiveDtls(path, datagram);
+        else counters.datagrams_unowned++;
+        return;
+      case datagramClass.control: {
+        const session = this.#attached.get(path);
+        if (session === undefined) counters.control_unattached++;
+        else session.participant.control.receive(datagram, now);
+        return;
+      }
+      default:
+        counters.datagrams_unknown++;
+    }
+  }
+
+  #tick(): void {
+    const now = this.#deps.now();
+    try {
+      if (now - this.#iceTickedAt >= iceTickMs) {
+        this.#iceTickedAt = now;
+        this.#ice.tick(now);
+      }
+      for (const [sessionId, { participant }] of this.#sessions) {
+        participant.tick(now);
+        const since = participant.unreachableSince;
+        if (participant.overrun) this.endSession(sessionId, 'protocol-error');
+        else if (since !== null && now - since >= this.#config.sessionGraceMs) this.endSession(sessionId, 'expired');
+      }
+      for (const room of this.#rooms.values()) room.tick(now);
+    } catch (cause) {
+      this.#fault(cause, 'the tick failed');
+    }
+  }
+
+  #find(roomName: string, participantId: string): Session {
+    const room = this.#rooms.get(roomName);
+    if (room === undefined) throw new SfuError('unknown-room');
+    const participant = room.member(participantId);
+    if (participant === undefined) throw new SfuError('unknown-participant');
+    return { participant, room };
+  }
+
+  #fault(cause: unknown, message: string): void {
+    this.#counters.sfu.internal_errors++;
+    const now = this.#deps.now();
+    if (now - this.#faultLoggedAt < faultLogIntervalMs) return;
+    this.#faultLoggedAt = now;
+    this.#deps.log.error({ err: cause }, message);
+  }
+}

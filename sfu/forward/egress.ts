@@ -1,0 +1,132 @@
+/** What goes to one participant: its nine slots, their sender reports, and what it asks of them. */
+import {
+  audioSlotMids,
+  concatBytes,
+  encodeSenderReport,
+  encodeSourceDescription,
+  ntpFromUnixMs,
+  videoSlotMids,
+} from '../../tunnel-protocol/index.ts';
+import type { PacketSlab, RtcpPacket } from '../../tunnel-protocol/index.ts';
+import type { SfuCounters } from '../counters.ts';
+import type { SlotSsrcs } from '../sdp-answer.ts';
+import type { OfferSection } from '../sdp-offer.ts';
+import { reportIntervalMs } from './ingress.ts';
+import { SlotStream } from './slot-stream.ts';
+import type { SlotOutput } from './slot-stream.ts';
+import type { Track } from './track.ts';
+
+/** How many packets may be repeated for one subscriber between two ticks. */
+export const repeatsPerTick = 100;
+
+export interface EgressOptions {
+  readonly counters: SfuCounters;
+  readonly random: (length: number) => Uint8Array;
+  /** Shared by all participants. */
+  readonly slab: PacketSlab;
+  readonly cname: string;
+  /** By mid, for each slot. */
+  readonly ssrcs: ReadonlyMap<string, SlotSsrcs>;
+}
+
+export interface EgressOutput extends SlotOutput {
+  /** Only read. */
+  sendRtcp(compound: Uint8Array): boolean;
+}
+
+export class Egress {
+  readonly video: readonly SlotStream[];
+  readonly audio: readonly SlotStream[];
+  readonly #options: EgressOptions;
+  readonly #all: readonly SlotStream[];
+  readonly #bySsrc: ReadonlyMap<number, SlotStream>;
+  #output: EgressOutput | null = null;
+  #lastReportAt = -Infinity;
+  #frameId = 0;
+  #repeatBudget = 0;
+
+  constructor(options: EgressOptions) {
+    this.#options = options;
+    const { counters, slab, random, ssrcs } = options;
+    const nextFrameId = (): number => (this.#frameId = (this.#frameId % 0xffff_ffff) + 1);
+    const shared = { counters, slab, random, nextFrameId };
+    const stream = (kind: 'audio' | 'video') => (mid: string, slot: number) =>
+      new SlotStream(shared, mid, kind, slot === 0, ssrcs.get(mid) ?? { media: 0, rtx: 0 });
+    this.video = videoSlotMids.map(stream('video'));
+    this.audio = audioSlotMids.map(stream('audio'));
+    this.#all = [...this.video, ...this.audio];
+    this.#bySsrc = new Map(this.#all.map((slot) => [slot.ssrc, slot]));
+  }
+
+  /** An offer was accepted. */
+  negotiate(sections: readonly OfferSection[], now: number): void {
+    for (const slot of this.#all) {
+      const section = sections.find(({ mid }) => mid === slot.mid);
+      if (section !== undefined) slot.negotiate(section, now);
+    }
+  }
+
+  /** Packets go here from now on; to nowhere when null. */
+  connect(output: EgressOutput | null, now: number): void {
+    this.#output = output;
+    for (const slot of this.#all) slot.connect(output, now);
+  }
+
+  /** Shows these tracks, by slot index. */
+  assign(video: readonly (Track | null)[], audio: readonly (Track | null)[], now: number): void {
+    this.video.forEach((slot, at) => {
+      slot.assign(video[at] ?? null, now);
+    });
+    this.audio.forEach((slot, at) => {
+      slot.assign(audio[at] ?? null, now);
+    });
+  }
+
+  /** Requests for key frames and for missed packets; other packets are not for this side of a participant. */
+  receiveRtcp(packet: RtcpPacket, now: number): void {
+    if (packet.type === 'pli') {
+      this.#keyFrameRequested(packet.mediaSsrc, now);
+    } else if (packet.type === 'fir') {
+      for (const { ssrc } of packet.requests) this.#keyFrameRequested(ssrc, now);
+    } else if (packet.type === 'nack') {
+      this.#options.counters.repeat_requests_in += packet.lost.length;
+      const slot = this.#bySsrc.get(packet.mediaSsrc);
+      if (slot !== undefined) this.#repeatBudget -= slot.repeat(packet.lost, this.#repeatBudget, now);
+    }
+  }
+
+  tick(now: number): void {
+    this.#repeatBudget = repeatsPerTick;
+    if (this.#output === null) return;
+    for (const slot of this.video) slot.select(now);
+    const all = now - this.#lastReportAt >= reportIntervalMs;
+    if (all) {
+      this.#lastReportAt = now;
+      for (const slot of this.video) slot.prune(now);
+    }
+    this.#report(this.#output, all, now);
+  }
+
+  #keyFrameRequested(ssrc: number, now: number): void {
+    this.#options.counters.key_frame_requests_in++;
+    this.#bySsrc.get(ssrc)?.keyFrameRequested(now);
+  }
+
+  /**
+   * Sender reports of all slots that can give one, or only of those whose source is new. Timestamps are translated to the
+   * moment of sending, so that receivers can line up audio and video of one participant (RFC 3550 section 6.4.1).
+   */
+  #report(output: EgressOutput, all: boolean, now: number): void {
+    const ntp = ntpFromUnixMs(now);
+    const parts: Uint8Array[] = [];
+    for (const slot of this.#all) {
+      if (!all && !slot.reportDue) continue;
+      const timestamp = slot.timestampAt(now);
+      if (timestamp === null || slot.stats.packets === 0) continue;
+      slot.reportDue = false;
+      parts.push(encodeSenderReport(slot.stats.senderInfo(ntp, timestamp), []));
+      parts.push(encodeSourceDescription(slot.ssrc, this.#options.cname));
+    }
+    if (parts.length > 0) output.sendRtcp(concatBytes(parts));
+  }
+}

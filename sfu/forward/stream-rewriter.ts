@@ -1,0 +1,295 @@
+import {
+  encodeRtpHeaderInto,
+  ExtensionCursor,
+  ExtensionWriter,
+  needsTwoByteForm,
+  PacketSlab,
+  putU16,
+  rtpHeaderBytes,
+  u16,
+  u32,
+  type MediaKind,
+} from '../../tunnel-protocol/index.ts';
+import { ContinuousCounter } from './continuous-counter.ts';
+import { SequenceMapper } from './sequence-mapper.ts';
+import type { SourcePacket } from './source-packet.ts';
+
+export interface StreamRewriterOptions {
+  readonly kind: MediaKind;
+  readonly ssrc: number;
+  readonly payloadType: number;
+  readonly clockRate: number;
+  /** Written into every packet under this id, which is 1–255; without an id (0) it is not. */
+  readonly mid: string;
+  readonly midExtensionId: number;
+  /** Both or none: {@link StreamRewriter.retransmit} needs them. */
+  readonly rtxSsrc?: number;
+  readonly rtxPayloadType?: number;
+  readonly random: (length: number) => Uint8Array;
+  /** Where packets come from; several rewriters may share one. */
+  readonly slab?: PacketSlab;
+}
+
+/** A header extension that passes: under `from` in the source's packets, under `to` in ours. Ids are 1–255. */
+export interface ExtensionMapping {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Who is the source: compared by identity, never null. */
+export type SourceKey = string | number | object;
+
+const noMapping = new Uint8Array(256);
+
+/**
+ * One outgoing RTP stream (a slot's) that for life has one SSRC and one numbering, whoever its source is. Receivers see
+ * one encoder that never restarts: sequence numbers, timestamps, VP8 picture ids and TL0PICIDX go on over switches.
+ *
+ * Every packet of the current and of the awaited source must be given to `rewrite`: what is withheld is a loss to the
+ * receiver. To withhold for a while, `stop`, and `switchTo` later.
+ */
+export class StreamRewriter {
+  readonly ssrc: number;
+  readonly #options: StreamRewriterOptions;
+  readonly #slab: PacketSlab;
+  readonly #mid: Uint8Array;
+  readonly #sequence: SequenceMapper;
+  readonly #pictureId: ContinuousCounter;
+  readonly #tl0PicIdx: ContinuousCounter;
+  readonly #cursor = new ExtensionCursor();
+  readonly #writer = new ExtensionWriter();
+  readonly #fields = { marker: false, payloadType: 0, sequenceNumber: 0, timestamp: 0, ssrc: 0 };
+
+  #midExtensionId: number;
+  #current: SourceKey | null = null;
+  #pending: SourceKey | null = null;
+  /** Outgoing extension ids by the source's; 0 = dropped. */
+  #mapping = noMapping;
+  #pendingMapping = noMapping;
+  #rtxSequenceNumber: number;
+  /** Outgoing timestamp minus the current source's. */
+  #timestampShift = 0;
+  /** The newest packet's outgoing timestamp, and when the first packet that had it went out (-1: none did). */
+  #timestamp: number;
+  #timestampAt = -1;
+
+  /** Throws RangeError for a MID or an id that no header extension can carry. */
+  constructor(options: StreamRewriterOptions) {
+    this.ssrc = options.ssrc;
+    this.#options = options;
+    this.#slab = options.slab ?? new PacketSlab();
+    this.#mid = new TextEncoder().encode(options.mid);
+    if (this.#mid.length > 255) throw new RangeError('a MID has at most 255 bytes');
+    this.#midExtensionId = checkedId(options.midExtensionId);
+    const seed = options.random(12);
+    // Below 2^15, so that a loss at the start cannot make receivers misjudge the SRTP rollover (RFC 3711 section 3.3.1).
+    this.#sequence = new SequenceMapper(u16(seed, 0) & 0x7fff);
+    this.#rtxSequenceNumber = u16(seed, 2) & 0x7fff;
+    this.#timestamp = u32(seed, 4);
+    this.#pictureId = new ContinuousCounter(u16(seed, 8) & 0x7fff);
+    this.#tl0PicIdx = new ContinuousCounter(seed[10] as number);
+  }
+
+  /** A new negotiation gave the MID extension another id. Throws RangeError above 255. */
+  set midExtensionId(id: number) {
+    this.#midExtensionId = checkedId(id);
+  }
+
+  /** Whose packets go out now; null before the first, and after `stop`. */
+  get current(): SourceKey | null {
+    return this.#current;
+  }
+
+  /** Who is waited for; null when nobody is. */
+  get pending(): SourceKey | null {
+    return this.#pending;
+  }
+
+  /** A key frame of {@link pending} is needed: ask its sender for one, and again until this is false. */
+  get needsKeyFrame(): boolean {
+    return this.#pending !== null && this.#options.kind === 'video';
+  }
+
+  /**
+   * From its next key frame on (audio: its next packet) this source is the stream's. Until then the current one goes on.
+   * Naming the current source takes an earlier call back.
+   */
+  switchTo(source: SourceKey, extensions: readonly ExtensionMapping[] = []): void {
+    if (source === this.#current) {
+      this.#pending = null;
+      return;
+    }
+    this.#pending = source;
+    this.#pendingMapping = extensions.length === 0 ? noMapping : new Uint8Array(256);
+    for (const { from, to } of extensions) this.#pendingMapping[from] = to;
+  }
+
+  /** Nothing goes out any more until `switchTo`. */
+  stop(): void {
+    this.#current = null;
+    this.#pending = null;
+  }
+
+  /**
+   * The packet of this stream that carries what `packet` carries, without its padding, CSRCs and unmapped extensions;
+   * null when nothing is to be sent: not the stream's source, padding only, came already, or too old. `now` in ms.
+   */
+  rewrite(packet: SourcePacket, source: SourceKey, now: number): Uint8Array | null {
+    const { sequenceNumber, timestamp, payloadLength } = packet.rtp;
+    if (source === this.#pending && packet.keyFrame && payloadLength > 0) this.#begin(source, packet, now);
+    else if (source !== this.#current) return null;
+
+    const newest = this.#sequence.highest;
+    if (payloadLength === 0) {
+      const hole = this.#sequence.swallow(sequenceNumber);
+      // An empty packet: receivers note that it came, and decode nothing.
+      return hole < 0 ? null : this.#write(packet, hole);
+    }
+    const number = this.#sequence.map(sequenceNumber);
+    if (number < 0) return null;
+    if (number > newest) {
+      const mapped = (timestamp + this.#timestampShift) >>> 0;
+      if (mapped !== this.#timestamp || this.#timestampAt < 0) {
+        this.#timestamp = mapped;
+        this.#timestampAt = now;
+      }
+    }
+    return this.#write(packet, number);
+  }
+
+  /** A timestamp of the current source in this stream's terms, for its sender reports; null without a source. */
+  mapTimestamp(sourceTimestamp: number): number | null {
+    return this.#current === null ? null : (sourceTimestamp + this.#timestampShift) >>> 0;
+  }
+
+  /** Repeats a packet that `rewrite` made, on the RTX stream (RFC 4588 section 4); null when there is none. */
+  retransmit(packet: Uint8Array): Uint8Array | null {
+    const { rtxSsrc, rtxPayloadType } = this.#options;
+    if (rtxSsrc === undefined || rtxPayloadType === undefined) return null;
+    // Ours have no CSRCs and no padding.
+    const hasExtension = ((packet[0] as number) & 0x10) !== 0;
+    const headerBytes = rtpHeaderBytes + (hasExtension ? 4 + u16(packet, rtpHeaderBytes + 2) * 4 : 0);
+    const repeated = this.#slab.take(packet.length + 2);
+    repeated.set(packet.subarray(0, headerBytes));
+    const fields = this.#fields;
+    fields.marker = ((packet[1] as number) & 0x80) !== 0;
+    fields.payloadType = rtxPayloadType;
+    fields.sequenceNumber = this.#rtxSequenceNumber++;
+    fields.timestamp = u32(packet, 4);
+    fields.ssrc = rtxSsrc;
+    encodeRtpHeaderInto(repeated, 0, fields, hasExtension);
+    putU16(repeated, headerBytes, u16(packet, 2));
+    repeated.set(packet.subarray(headerBytes), headerBytes + 2);
+    return repeated;
+  }
+
+  #begin(source: SourceKey, packet: SourcePacket, now: number): void {
+    this.#current = source;
+    this.#pending = null;
+    this.#mapping = this.#pendingMapping;
+    this.#sequence.restart(packet.rtp.sequenceNumber);
+    this.#pictureId.restart();
+    this.#tl0PicIdx.restart();
+    let timestamp = this.#timestamp;
+    if (this.#timestampAt >= 0) {
+      const elapsed = Math.round(((now - this.#timestampAt) * this.#options.clockRate) / 1000);
+      timestamp += Math.max(1, elapsed);
+    }
+    this.#timestampShift = timestamp - packet.rtp.timestamp;
+  }
+
+  #write(packet: SourcePacket, number: number): Uint8Array {
+    const rtp = packet.rtp;
+    const isVp8 = packet.codec === 'vp8' && rtp.payloadLength > 0;
+    // Picture ids always go out with 15 bits: with 7, a switch could not go on from a source with 15.
+    const widened = isVp8 && packet.vp8.pictureIdBits === 7 ? 1 : 0;
+
+    const twoByte = this.#needsTwoByteForm(packet);
+    const extensionBytes = this.#extensionBytes(packet, twoByte);
+    const written = this.#slab.take(rtpHeaderBytes + extensionBytes + rtp.payloadLength + widened);
+    const fields = this.#fields;
+    fields.marker = rtp.marker;
+    fields.payloadType = this.#options.payloadType;
+    fields.sequenceNumber = number & 0xffff;
+    fields.timestamp = (rtp.timestamp + this.#timestampShift) >>> 0;
+    fields.ssrc = this.ssrc;
+    encodeRtpHeaderInto(written, 0, fields, extensionBytes > 0);
+    if (extensionBytes > 0) this.#writeExtensions(packet, written, twoByte);
+
+    const payloadAt = rtpHeaderBytes + extensionBytes;
+    if (isVp8) this.#writeVp8(packet, written, payloadAt, widened);
+    else copyBytes(rtp.packet, rtp.payloadOffset, rtp.payloadLength, written, payloadAt);
+    return written;
+  }
+
+  #writeVp8(packet: SourcePacket, written: Uint8Array, payloadAt: number, widened: number): void {
+    const { rtp, vp8 } = packet;
+    const shift = payloadAt - rtp.payloadOffset;
+    const end = rtp.payloadOffset + rtp.payloadLength;
+    if (vp8.pictureIdBits === 0) {
+      copyBytes(rtp.packet, rtp.payloadOffset, rtp.payloadLength, written, payloadAt);
+    } else {
+      const idAt = vp8.pictureIdOffset;
+      const behind = idAt + (vp8.pictureIdBits === 7 ? 1 : 2);
+      copyBytes(rtp.packet, rtp.payloadOffset, idAt - rtp.payloadOffset, written, payloadAt);
+      putU16(written, idAt + shift, 0x8000 | (this.#pictureId.map(vp8.pictureId, vp8.pictureIdBits) & 0x7fff));
+      copyBytes(rtp.packet, behind, end - behind, written, behind + shift + widened);
+    }
+    if (vp8.tl0PicIdxOffset >= 0) {
+      written[vp8.tl0PicIdxOffset + shift + widened] = this.#tl0PicIdx.map(vp8.tl0PicIdx, 8);
+    }
+  }
+
+  #needsTwoByteForm(packet: SourcePacket): boolean {
+    if (this.#midExtensionId > 0 && needsTwoByteForm(this.#midExtensionId, this.#mid.length)) return true;
+    if (this.#mapping === noMapping) return false;
+    const cursor = this.#cursor;
+    cursor.start(packet.rtp);
+    while (cursor.next()) {
+      const to = this.#mapping[cursor.id] as number;
+      if (to > 0 && needsTwoByteForm(to, cursor.length)) return true;
+    }
+    return false;
+  }
+
+  /** Bytes of the whole header extension; 0 when there is none. */
+  #extensionBytes(packet: SourcePacket, twoByte: boolean): number {
+    const perElement = twoByte ? 2 : 1;
+    let bytes = this.#midExtensionId > 0 ? perElement + this.#mid.length : 0;
+    if (this.#mapping !== noMapping) {
+      const cursor = this.#cursor;
+      cursor.start(packet.rtp);
+      while (cursor.next()) if ((this.#mapping[cursor.id] as number) > 0) bytes += perElement + cursor.length;
+    }
+    return bytes === 0 ? 0 : 4 + ((bytes + 3) & ~3);
+  }
+
+  #writeExtensions(packet: SourcePacket, written: Uint8Array, twoByte: boolean): void {
+    const writer = this.#writer;
+    writer.begin(written, rtpHeaderBytes, twoByte);
+    if (this.#midExtensionId > 0) writer.add(this.#midExtensionId, this.#mid, 0, this.#mid.length);
+    if (this.#mapping !== noMapping) {
+      const cursor = this.#cursor;
+      cursor.start(packet.rtp);
+      while (cursor.next()) {
+        const to = this.#mapping[cursor.id] as number;
+        if (to > 0) writer.add(to, packet.rtp.packet, cursor.offset, cursor.length);
+      }
+    }
+    writer.end();
+  }
+}
+
+function checkedId(id: number): number {
+  if (id > 255) throw new RangeError('a header extension id is at most 255');
+  return id;
+}
+
+/** A loop for what is short: for it, `set` on a `subarray` costs more than the bytes do. */
+function copyBytes(source: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void {
+  if (length > 64) {
+    target.set(source.subarray(from, from + length), at);
+    return;
+  }
+  for (let i = 0; i < length; i++) target[at + i] = source[from + i] as number;
+}

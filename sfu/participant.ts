@@ -1,0 +1,246 @@
+/**
+ * A participant: a person in a room. Publications and slots belong to it, and its reliable control state lives beside it.
+ * Transports come and go under it; so do connections under its control session.
+ */
+import { audioSlotMids, controlRungs, decodeRtcp, u32, videoSlotMids } from '../tunnel-protocol/index.ts';
+import type {
+  ControlRung,
+  PacketSlab,
+  ParticipantInfo,
+  ParticipantStatus,
+  Permission,
+  Rung,
+  SignalEvent,
+} from '../tunnel-protocol/index.ts';
+import { ControlSession } from './control-session.ts';
+import type { ControlSessionEvents } from './control-session.ts';
+import { Egress, Ingress } from './forward/index.ts';
+import { TokenBucket } from './token-bucket.ts';
+import { writeAnswer } from './sdp-answer.ts';
+import type { SlotSsrcs } from './sdp-answer.ts';
+import type { Offer } from './sdp-offer.ts';
+import type { Candidate, SessionRequest } from './sfu.ts';
+import { emptySlotPlan } from './slots.ts';
+import type { SlotPlan, SlotWishes } from './slots.ts';
+import { Transport } from './transport.ts';
+import type { TransportDeps } from './transport.ts';
+
+/** What a session may ask: an offer counts as {@link offerCost} requests, because it is that much work. */
+const requestBurst = 60;
+const requestsPerSecond = 20;
+export const offerCost = 5;
+
+/** What all participants of an SFU share. */
+export interface ParticipantDeps extends TransportDeps {
+  /** Monotonic ms: DTLS has timers of its own, whose events come with no time. */
+  readonly now: () => number;
+  readonly random: (length: number) => Uint8Array;
+  readonly slab: PacketSlab;
+  readonly candidates: readonly Candidate[];
+}
+
+export class Participant {
+  /** Public within the room; the session's id is not told to others. */
+  readonly id: string;
+  readonly session: SessionRequest;
+  readonly control: ControlSession;
+  readonly ingress: Ingress;
+  readonly egress: Egress;
+  joined = false;
+  status: ParticipantStatus = {};
+  wishes: SlotWishes = { main: null, audio: true, video: true };
+  plan: SlotPlan = emptySlotPlan;
+  /** The client left so much unacknowledged that an event had to be thrown away: the session cannot go on. */
+  overrun = false;
+  readonly requestBudget: TokenBucket;
+  readonly #deps: ParticipantDeps;
+  readonly #slots: ReadonlyMap<string, SlotSsrcs>;
+  readonly #cname: string;
+  readonly #originId: string;
+  #originVersion = 0;
+  #transport: Transport | null = null;
+  /** Since when no path has media consent; null while one has. */
+  #withoutConsentSince: number | null;
+  #toldRung = '';
+  readonly #can: ReadonlySet<Permission>;
+
+  constructor(
+    deps: ParticipantDeps,
+    session: SessionRequest,
+    epoch: number,
+    events: ControlSessionEvents,
+    now: number,
+  ) {
+    const { counters, random, slab } = deps;
+    this.#deps = deps;
+    this.session = session;
+    this.id = hex(random(8));
+    this.#can = new Set(session.can);
+    this.#cname = hex(random(8));
+    this.#originId = String(Number.parseInt(hex(random(6)), 16));
+    this.#slots = chooseSsrcs([...videoSlotMids, ...audioSlotMids], random);
+    this.#withoutConsentSince = now;
+    this.requestBudget = new TokenBucket(requestBurst, requestsPerSecond, now);
+    const ssrc = this.#slots.get(videoSlotMids[0])?.media ?? 0;
+    this.control = new ControlSession(epoch, events, counters.sfu, now);
+    this.ingress = new Ingress({ counters: counters.sfu, ssrc, cname: this.#cname });
+    this.egress = new Egress({ counters: counters.sfu, random, slab, cname: this.#cname, ssrcs: this.#slots });
+  }
+
+  can(permission: Permission): boolean {
+    return this.#can.has(permission);
+  }
+
+  /** Shown to others, and announced. */
+  get visible(): boolean {
+    return this.joined && !this.session.hidden;
+  }
+
+  get info(): ParticipantInfo {
+    return {
+      id: this.id,
+      identity: this.session.identity,
+      name: this.session.name,
+      publications: Object.values(this.ingress.tracks).flatMap((track) => track.publication ?? []),
+      status: this.status,
+    };
+  }
+
+  /** The rung that carries media; null before the first nomination. */
+  get rung(): Rung | null {
+    return this.#transport?.nominated?.kind ?? null;
+  }
+
+  /** Since when there has been neither a connection nor media consent, in ms; null while there is either. */
+  get unreachableSince(): number | null {
+    const { disconnectedAt } = this.control;
+    if (disconnectedAt === null || this.#withoutConsentSince === null) return null;
+    return Math.max(disconnectedAt, this.#withoutConsentSince);
+  }
+
+  /** Takes an offer and writes the answer. The same fingerprint is the same transport; another one, or the end of the last, a new one. */
+  acceptOffer(offer: Offer, now: number): string {
+    let transport = this.#transport;
+    if (transport?.fingerprint.value === offer.fingerprint.value && transport.state !== 'closed') {
+      transport.updateRemoteIce(offer.ice);
+    } else {
+      this.closeTransport(now);
+      transport = this.#openTransport(offer);
+    }
+    this.ingress.negotiate(offer.sections);
+    this.egress.negotiate(offer.sections, now);
+    return writeAnswer(offer, {
+      ice: transport.localIce,
+      fingerprint: this.#deps.identity.fingerprint,
+      candidates: this.#deps.candidates,
+      cname: this.#cname,
+      slots: this.#slots,
+      originId: this.#originId,
+      originVersion: ++this.#originVersion,
+    });
+  }
+
+  /** Sends one event reliably, now or with the next connection. */
+  send(event: SignalEvent, now: number): void {
+    if (this.control.send(event, now)) this.control.flush(now);
+    else this.overrun = true;
+  }
+
+  /** Tells the client which rung carries its media, when that is news. */
+  tellRung(now: number): void {
+    const rung = this.rung;
+    const control = this.control.path?.kind;
+    if (!this.joined || rung === null || control === undefined || !isControlRung(control)) return;
+    const news = `${rung} ${control}`;
+    if (news === this.#toldRung) return;
+    this.#toldRung = news;
+    this.send({ type: 'rung', rung, control }, now);
+  }
+
+  tick(now: number): void {
+    this.control.tick(now);
+    this.ingress.tick(now);
+    this.egress.tick(now);
+  }
+
+  /** Ends the transport, if there is one; publications and slots stay. */
+  closeTransport(now: number): void {
+    const transport = this.#transport;
+    if (transport === null) return;
+    this.#transport = null;
+    transport.close();
+    this.#withoutConsentSince ??= now;
+    this.ingress.connect(null, now);
+    this.egress.connect(null, now);
+  }
+
+  #openTransport(offer: Offer): Transport {
+    const { now } = this.#deps;
+    const transport: Transport = new Transport(this.#deps, offer, {
+      onConnected: () => {
+        if (this.#transport !== transport) return;
+        this.ingress.connect(transport, now());
+        this.#updateEgress(now());
+      },
+      onRtp: (packet, at) => {
+        this.ingress.receiveRtp(packet, at);
+      },
+      onRtcp: (compound, at) => {
+        this.#receiveRtcp(compound, at);
+      },
+      onNominated: () => {
+        this.#updateEgress(now());
+        this.tellRung(now());
+      },
+      onConsent: (granted) => {
+        this.#consent(granted, now());
+      },
+      onClosed: () => {
+        if (this.#transport === transport) this.closeTransport(now());
+      },
+    });
+    this.#transport = transport;
+    return transport;
+  }
+
+  #consent(granted: boolean, now: number): void {
+    this.#withoutConsentSince = granted ? null : (this.#withoutConsentSince ?? now);
+    this.#updateEgress(now);
+  }
+
+  /** Slots run only while their packets have somewhere to go, so that they begin with a key frame that arrives. */
+  #updateEgress(now: number): void {
+    this.egress.connect(this.#transport?.canSend === true ? this.#transport : null, now);
+  }
+
+  #receiveRtcp(compound: Uint8Array, now: number): void {
+    const packets = decodeRtcp(compound);
+    if (typeof packets === 'string') {
+      this.#deps.counters.sfu.rtcp_malformed++;
+      return;
+    }
+    for (const packet of packets) {
+      this.ingress.receiveRtcp(packet, now);
+      this.egress.receiveRtcp(packet, now);
+    }
+  }
+}
+
+function isControlRung(rung: Rung): rung is ControlRung {
+  return (controlRungs as readonly Rung[]).includes(rung);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Random, different from each other, and not 0, which stands for "none" here and there (RFC 3550 section 8.1). */
+function chooseSsrcs(mids: readonly string[], random: (length: number) => Uint8Array): ReadonlyMap<string, SlotSsrcs> {
+  const chosen = new Set<number>();
+  while (chosen.size < mids.length * 2) {
+    const ssrc = u32(random(4), 0);
+    if (ssrc !== 0) chosen.add(ssrc);
+  }
+  const ssrcs = [...chosen];
+  return new Map(mids.map((mid, at) => [mid, { media: ssrcs[at * 2] ?? 0, rtx: ssrcs[at * 2 + 1] ?? 0 }]));
+}

@@ -1,0 +1,143 @@
+/** Writes the answer to a fixed-shape offer (RFC 8829 section 5.3), without a general SDP engine: the shape is known. */
+import { audioSlotMids, dataMid, extensionUri, videoSlotMids } from '../tunnel-protocol/index.ts';
+import type { MediaKind } from '../tunnel-protocol/index.ts';
+import type { Candidate } from './sfu.ts';
+import type { Codec } from './sdp-codecs.ts';
+import type { HeaderExtensionIds, Offer, OfferSection } from './sdp-offer.ts';
+
+export interface SlotSsrcs {
+  readonly media: number;
+  /** Of retransmissions; for video. */
+  readonly rtx: number;
+}
+
+export interface AnswerLocal {
+  readonly ice: { readonly ufrag: string; readonly pwd: string };
+  /** SHA-256 of the certificate: upper-case hex with colons. */
+  readonly fingerprint: string;
+  readonly candidates: readonly Candidate[];
+  readonly cname: string;
+  /** The SSRCs for life of each receiving section, by mid. */
+  readonly slots: ReadonlyMap<string, SlotSsrcs>;
+  /** Digits; the origin's session id (RFC 8866 section 5.2). */
+  readonly originId: string;
+  /** Grows with every answer of one transport. */
+  readonly originVersion: number;
+}
+
+/** Payload types and header extension ids are the offer's own; a section without a known codec is rejected by port 0. */
+export function writeAnswer(offer: Offer, local: AnswerLocal): string {
+  const mids = offer.sections.filter((section) => section.codecs.length > 0).map((section) => section.mid);
+  const lines = [
+    'v=0',
+    `o=- ${local.originId} ${String(local.originVersion)} IN IP4 127.0.0.1`,
+    's=-',
+    't=0 0',
+    // At session level: Chromium does not see it anywhere else.
+    'a=ice-lite',
+    `a=group:BUNDLE ${mids.join(' ')}`,
+    ...(offer.extmapAllowMixed ? ['a=extmap-allow-mixed'] : []),
+    'a=msid-semantic: WMS *',
+  ];
+  for (const section of offer.sections) {
+    if (section.codecs.length === 0) lines.push(...rejection(`${section.kind} 0 UDP/TLS/RTP/SAVPF 0`, section.mid));
+    else lines.push(...writeSection(section, local, section.mid === mids[0]));
+  }
+  lines.push(...rejection(`application 0 ${offer.dataProtocol} webrtc-datachannel`, dataMid));
+  return lines.join('\r\n') + '\r\n';
+}
+
+/** The media stream id of a slot: audio slot 0 belongs with main, so that browsers keep lips in sync. */
+export function slotStreamId(mid: string): string {
+  return mid === videoSlotMids[0] || mid === audioSlotMids[0] ? 'main' : `slot-${mid}`;
+}
+
+function rejection(media: string, mid: string): string[] {
+  return [`m=${media}`, 'c=IN IP4 0.0.0.0', 'a=inactive', `a=mid:${mid}`];
+}
+
+function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: boolean): string[] {
+  const payloadTypes = section.codecs
+    .flatMap(({ payloadType, rtxPayloadType }) =>
+      rtxPayloadType === 0 ? [payloadType] : [payloadType, rtxPayloadType],
+    )
+    .join(' ');
+  const lines = [
+    `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${payloadTypes}`,
+    'c=IN IP4 0.0.0.0',
+    'a=rtcp:9 IN IP4 0.0.0.0',
+    `a=ice-ufrag:${local.ice.ufrag}`,
+    `a=ice-pwd:${local.ice.pwd}`,
+    `a=fingerprint:sha-256 ${local.fingerprint}`,
+    'a=setup:passive',
+    `a=mid:${section.mid}`,
+    `a=${directionOf(section)}`,
+    'a=rtcp-mux',
+  ];
+  if (section.reducedSizeRtcp) lines.push('a=rtcp-rsize');
+  lines.push(...writeExtensions(section.kind, section.extensions, section.rids.length > 0));
+  for (const codec of section.codecs) lines.push(...writeCodec(codec));
+  if (section.active && section.rids.length > 0) {
+    lines.push(...section.rids.map((rid) => `a=rid:${rid} recv`), `a=simulcast:recv ${section.rids.join(';')}`);
+  }
+  const ssrcs = local.slots.get(section.mid);
+  if (section.active && section.source === null && ssrcs !== undefined) {
+    lines.push(...writeStream(section, ssrcs, local.cname));
+  }
+  // Candidates of a bundle stand in its first section (RFC 8843 section 7.1.3).
+  if (bundleTag) lines.push(...local.candidates.map(writeCandidate), 'a=end-of-candidates');
+  return lines;
+}
+
+function writeStream(section: OfferSection, { media, rtx }: SlotSsrcs, cname: string): string[] {
+  const msid = `${slotStreamId(section.mid)} track-${section.mid}`;
+  const lines = [`a=msid:${msid}`];
+  const repaired = section.codecs.some(({ rtxPayloadType }) => rtxPayloadType !== 0);
+  if (repaired) lines.push(`a=ssrc-group:FID ${String(media)} ${String(rtx)}`);
+  for (const ssrc of repaired ? [media, rtx] : [media]) {
+    lines.push(`a=ssrc:${String(ssrc)} cname:${cname}`, `a=ssrc:${String(ssrc)} msid:${msid}`);
+  }
+  return lines;
+}
+
+function directionOf(section: OfferSection): string {
+  if (!section.active) return 'inactive';
+  return section.source === null ? 'sendonly' : 'recvonly';
+}
+
+function writeExtensions(kind: MediaKind, ids: HeaderExtensionIds, simulcast: boolean): string[] {
+  const lines: string[] = [];
+  if (ids.mid !== 0) lines.push(`a=extmap:${String(ids.mid)} ${extensionUri.mid}`);
+  if (simulcast && ids.rid !== 0) lines.push(`a=extmap:${String(ids.rid)} ${extensionUri.rid}`);
+  if (kind === 'audio' && ids.audioLevel !== 0) {
+    lines.push(`a=extmap:${String(ids.audioLevel)} ${extensionUri.audioLevel}`);
+  }
+  return lines;
+}
+
+function writeCodec(codec: Codec): string[] {
+  const type = String(codec.payloadType);
+  const channels = codec.channels > 0 ? `/${String(codec.channels)}` : '';
+  const lines = [`a=rtpmap:${type} ${codec.name}/${String(codec.clockRate)}${channels}`];
+  lines.push(...codec.feedback.map((feedback) => `a=rtcp-fb:${type} ${feedback}`));
+  if (codec.parameters !== '') lines.push(`a=fmtp:${type} ${codec.parameters}`);
+  if (codec.rtxPayloadType !== 0) {
+    const rtx = String(codec.rtxPayloadType);
+    lines.push(`a=rtpmap:${rtx} rtx/${String(codec.clockRate)}`, `a=fmtp:${rtx} apt=${type}`);
+  }
+  return lines;
+}
+
+/**
+ * RFC 8839 section 5.1 with RFC 8445 section 5.1.2.1 priorities: type preference 126 for UDP and, as browsers do it, 90 for
+ * TCP (RFC 6544 section 4.2: with direction preference 4 for passive), local preference falling in configuration order.
+ */
+export function writeCandidate(candidate: Candidate, index: number): string {
+  const tcp = candidate.transport === 'tcp';
+  const localPreference = tcp ? (4 << 13) | (8191 - index) : 65_535 - index;
+  const priority = (tcp ? 90 : 126) * 2 ** 24 + localPreference * 2 ** 8 + 255;
+  return (
+    `a=candidate:${String(index + 1)} 1 ${candidate.transport} ${String(priority)} ` +
+    `${candidate.address} ${String(candidate.port)} typ host${tcp ? ' tcptype passive' : ''}`
+  );
+}

@@ -1,0 +1,85 @@
+/** The SFU's public face. A gateway talks to it through this interface alone, in this process or over a trunk. */
+import type { Path, Permission, Publication } from '../tunnel-protocol/index.ts';
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface Candidate {
+  readonly transport: 'udp' | 'tcp';
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface SfuConfig {
+  readonly nodeId: string;
+  /** Written into answers, best first. */
+  readonly candidates: readonly Candidate[];
+  /** How long a session may be without any connection before it ends. */
+  readonly sessionGraceMs: number;
+  readonly maxParticipantsPerRoom: number;
+}
+
+export interface SfuDeps {
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly random: (length: number) => Uint8Array;
+  readonly log: Logger;
+}
+
+export interface SessionRequest {
+  readonly sessionId: string;
+  readonly room: string;
+  readonly identity: string;
+  readonly name: string;
+  readonly can: readonly Permission[];
+  /** Takes part without being shown to others. */
+  readonly hidden: boolean;
+}
+
+export interface RoomSummary {
+  readonly room: string;
+  readonly participants: readonly {
+    readonly id: string;
+    readonly identity: string;
+    readonly name: string;
+    readonly rung: string | null;
+    readonly publications: readonly Publication[];
+  }[];
+}
+
+/** What ended a session, as metrics and clients see it. */
+export type EndReason = 'left' | 'kicked' | 'expired' | 'shutdown' | 'protocol-error';
+
+export interface Sfu {
+  start(): Promise<void>;
+  /** Makes the participant and its transport. Throws SfuError `session-exists`, `room-full` or `closed`. */
+  openSession(request: SessionRequest): { readonly epoch: number };
+  hasSession(sessionId: string): boolean;
+  /**
+   * A tunnel connection, authenticated by the gateway as this session's, is open. It replaces the session's earlier
+   * connection, which is closed with code `replaced`. Throws SfuError `unknown-session`.
+   */
+  attach(sessionId: string, path: Path): void;
+  /** The connection is gone. The session lives on for `sessionGraceMs`. */
+  detach(path: Path): void;
+  /**
+   * Any datagram of any path. The bytes are borrowed until the call returns. Never throws: what is not understood or
+   * not authenticated is counted and dropped. Control frames are read from attached paths only.
+   */
+  receive(path: Path, datagram: Uint8Array): void;
+  endSession(sessionId: string, reason: EndReason): boolean;
+  rooms(): readonly RoomSummary[];
+  room(name: string): RoomSummary | undefined;
+  /** Throws SfuError `unknown-room` or `unknown-participant`. */
+  kick(room: string, participantId: string): void;
+  mute(room: string, participantId: string, source: Publication['source']): void;
+  /** Sessions by the rung that carries their media; `none` before the first nomination. */
+  sessionsByRung(): ReadonlyMap<string, number>;
+  /** Monotonic counts by name (`rtp_in`, `rtp_out`, `stun_unauthenticated`, …); read at a scrape. */
+  readonly counters: Readonly<Record<string, number>>;
+  close(): Promise<void>;
+}

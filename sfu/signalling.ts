@@ -1,0 +1,140 @@
+/** Answers the requests of a session's client: every request gets exactly one reply, and nothing it says is believed. */
+import { controlLimits, decodeSignalRequest, SignalDecodeError, signalLimits } from '../tunnel-protocol/index.ts';
+import type { ParticipantInfo, SignalReplyBody, SignalRequest } from '../tunnel-protocol/index.ts';
+import type { SfuCounters } from './counters.ts';
+import { signalErrors } from './errors.ts';
+import type { SignalErrorCode } from './errors.ts';
+import { offerCost } from './participant.ts';
+import type { Participant } from './participant.ts';
+import type { Room } from './room.ts';
+import { isOfferError, parseOffer } from './sdp-offer.ts';
+
+/** UTF-8 bytes of participants in the reply to `join`; more of them follow as `participant-joined`. */
+const maxListBytes = controlLimits.maxMessageBytes / 2;
+
+/** An error reply: a stable code, and what in particular was wrong. */
+interface Refusal {
+  readonly code: SignalErrorCode;
+  readonly detail?: string;
+}
+
+export interface SignallingDeps {
+  readonly counters: SfuCounters;
+  /** Ends the session after the reply. */
+  readonly leave: (participant: Participant) => void;
+}
+
+/** One message of a client. */
+export function handleSignal(
+  deps: SignallingDeps,
+  room: Room,
+  participant: Participant,
+  text: string,
+  now: number,
+): void {
+  const { counters } = deps;
+  counters.requests++;
+  const request = decodeSignalRequest(text);
+  if (request instanceof SignalDecodeError) {
+    counters.requests_refused++;
+    // Without an id there is nobody to answer.
+    if (request.requestId !== null) {
+      refuse(participant, request.requestId, { code: 'bad-request', detail: request.message }, now);
+    }
+    return;
+  }
+  if (!participant.requestBudget.take(request.type === 'offer' ? offerCost : 1, now)) {
+    counters.requests_refused++;
+    refuse(participant, request.id, { code: 'too-many-requests' }, now);
+    return;
+  }
+  if (request.type === 'join') {
+    join(room, participant, request.id, counters, now);
+    return;
+  }
+  const result = answer(counters, room, participant, request, now);
+  if ('code' in result) {
+    counters.requests_refused++;
+    refuse(participant, request.id, result, now);
+    return;
+  }
+  participant.send({ type: 'reply', id: request.id, ok: true, body: result }, now);
+  if (request.type === 'leave') deps.leave(participant);
+}
+
+function refuse(participant: Participant, id: number, { code, detail }: Refusal, now: number): void {
+  const message = detail === undefined ? signalErrors[code] : `${signalErrors[code]} ${detail}`;
+  const error = { code, message: message.slice(0, signalLimits.maxErrorMessageChars) };
+  participant.send({ type: 'reply', id, ok: false, error }, now);
+}
+
+function join(room: Room, participant: Participant, id: number, counters: SfuCounters, now: number): void {
+  if (participant.joined) {
+    counters.requests_refused++;
+    refuse(participant, id, { code: 'already-joined' }, now);
+    return;
+  }
+  room.join(participant, now, () => {
+    const others = room.visibleTo(participant).map(({ info }) => info);
+    const participants = others.slice(0, countThatFits(others));
+    const body: SignalReplyBody = { of: 'join', self: participant.info, participants };
+    participant.send({ type: 'reply', id, ok: true, body }, now);
+    for (const other of others.slice(participants.length)) {
+      participant.send({ type: 'participant-joined', participant: other }, now);
+    }
+  });
+}
+
+function countThatFits(others: readonly ParticipantInfo[]): number {
+  let bytes = 0;
+  for (const [count, other] of others.entries()) {
+    bytes += Buffer.byteLength(JSON.stringify(other)) + 1;
+    if (bytes > maxListBytes || count === signalLimits.maxParticipants) return count;
+  }
+  return others.length;
+}
+
+function answer(
+  counters: SfuCounters,
+  room: Room,
+  participant: Participant,
+  request: Exclude<SignalRequest, { type: 'join' }>,
+  now: number,
+): SignalReplyBody | Refusal {
+  if (request.type === 'leave') return { of: 'leave' };
+  if (!participant.joined) return { code: 'not-joined' };
+  switch (request.type) {
+    case 'offer': {
+      const offer = parseOffer(request.sdp);
+      if (isOfferError(offer)) {
+        counters.offers_refused++;
+        return { code: 'bad-offer', detail: `${offer.where}: ${offer.reason}` };
+      }
+      return { of: 'offer', sdp: participant.acceptOffer(offer, now) };
+    }
+    case 'publish':
+      if (!participant.can('publish')) return { code: 'forbidden', detail: 'It lacks "publish".' };
+      if (!participant.ingress.carries(request.source)) return { code: 'not-negotiated', detail: request.source };
+      room.publish(participant, request.source, request.muted, now);
+      return { of: 'publish' };
+    case 'unpublish':
+      if (!room.unpublish(participant, request.source, now)) return { code: 'unknown-source', detail: request.source };
+      return { of: 'unpublish' };
+    case 'mute':
+      if (!room.mute(participant, request.source, request.muted, now)) {
+        return { code: 'unknown-source', detail: request.source };
+      }
+      return { of: 'mute' };
+    case 'subscribe': {
+      if (!participant.can('subscribe')) return { code: 'forbidden', detail: 'It lacks "subscribe".' };
+      const { main, audio, video } = request;
+      if (main !== null && room.member(main)?.visible !== true) return { code: 'unknown-participant' };
+      participant.wishes = { main, audio, video };
+      room.wishesChanged(participant, now);
+      return { of: 'subscribe' };
+    }
+    case 'status':
+      room.setStatus(participant, request.status, now);
+      return { of: 'status' };
+  }
+}

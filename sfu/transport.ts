@@ -1,0 +1,222 @@
+/**
+ * A transport: one ICE-lite agent, one DTLS session (this side is always the server) and one SRTP context. It receives on
+ * every validated path and sends on the nominated one; when the nomination moves, nothing else changes.
+ */
+import { isRtcp, isSrtpError, SrtpSession, transportMeta } from '../tunnel-protocol/index.ts';
+import type {
+  DtlsFingerprint,
+  DtlsIdentity,
+  Path,
+  SendMeta,
+  SrtpCrypto,
+  SrtpKeyMaterial,
+} from '../tunnel-protocol/index.ts';
+import type { Counters } from './counters.ts';
+import { DtlsServerTransport } from './dtls/index.ts';
+import type { IceLite, IceLiteAgent } from './ice/index.ts';
+
+export interface TransportDeps {
+  readonly ice: IceLite;
+  readonly identity: DtlsIdentity;
+  readonly srtpCrypto: SrtpCrypto;
+  readonly counters: Counters;
+}
+
+export interface TransportRemote {
+  readonly ice: { readonly ufrag: string; readonly pwd: string };
+  readonly fingerprint: DtlsFingerprint;
+}
+
+export interface TransportEvents {
+  /** Media can be sent as soon as a path is nominated, too. */
+  onConnected(): void;
+  /** Packets are authenticated, in clear and borrowed. */
+  onRtp(packet: Uint8Array, now: number): void;
+  onRtcp(compound: Uint8Array, now: number): void;
+  onNominated(path: Path): void;
+  /** Media consent is gone from the last path, or there is consent again. */
+  onConsent(granted: boolean): void;
+  /** The DTLS session ended, by the peer or by a fault; the transport is closed already. */
+  onClosed(reason: string): void;
+}
+
+export type TransportState = 'new' | 'connected' | 'closed';
+
+export class Transport {
+  /** What the offer said; a further offer with the same fingerprint is about this transport. */
+  readonly fingerprint: DtlsFingerprint;
+  readonly #deps: TransportDeps;
+  readonly #events: TransportEvents;
+  readonly #agent: IceLiteAgent;
+  #remoteIce: TransportRemote['ice'];
+  #dtls: DtlsServerTransport | null = null;
+  #srtp: SrtpSession | null = null;
+  #state: TransportState = 'new';
+  /** Where DTLS came from last, until a path is nominated. */
+  #dtlsPath: Path | null = null;
+
+  constructor(deps: TransportDeps, remote: TransportRemote, events: TransportEvents) {
+    this.#deps = deps;
+    this.#events = events;
+    this.fingerprint = remote.fingerprint;
+    this.#remoteIce = remote.ice;
+    this.#agent = deps.ice.createAgent(this, {
+      onValidated: () => {
+        events.onConsent(true);
+      },
+      onNominated: (path) => {
+        events.onNominated(path);
+      },
+      onConsentLost: () => {
+        events.onConsent(false);
+      },
+    });
+    this.#agent.setRemote(remote.ice);
+    deps.counters.sfu.transports_opened++;
+  }
+
+  get state(): TransportState {
+    return this.#state;
+  }
+
+  /** This side's ICE credentials, for the answer. */
+  get localIce(): { readonly ufrag: string; readonly pwd: string } {
+    return this.#agent.local;
+  }
+
+  /** The path that media is sent on; null when there is none. */
+  get nominated(): Path | null {
+    return this.#agent.nominated;
+  }
+
+  /** True when packets given to `sendRtp` have somewhere to go. */
+  get canSend(): boolean {
+    return this.#srtp !== null && this.#agent.nominated !== null;
+  }
+
+  /** Whether the path that media is sent on loses nothing but what it drops on purpose. */
+  get reliable(): boolean {
+    return this.#agent.nominated?.reliable ?? false;
+  }
+
+  /** Takes the credentials of a further offer; new ones restart ICE (RFC 8839 section 4.4.1.1.1). */
+  updateRemoteIce(ice: TransportRemote['ice']): void {
+    if (ice.ufrag === this.#remoteIce.ufrag && ice.pwd === this.#remoteIce.pwd) return;
+    this.#remoteIce = ice;
+    this.#agent.restart();
+    this.#agent.setRemote(ice);
+    this.#deps.counters.sfu.ice_restarts++;
+  }
+
+  /** A datagram of class DTLS on a path that this transport owns; borrowed. */
+  receiveDtls(path: Path, datagram: Uint8Array): void {
+    if (this.#state === 'closed') return;
+    this.#dtlsPath = path;
+    this.#dtls ??= this.#createDtls();
+    this.#dtls.receive(datagram);
+  }
+
+  /** A datagram of class SRTP or SRTCP on a path that this transport owns; borrowed. */
+  receiveMedia(datagram: Uint8Array, now: number): void {
+    const srtp = this.#srtp;
+    const counters = this.#deps.counters.sfu;
+    if (srtp === null) {
+      counters.datagrams_early++;
+      return;
+    }
+    if (isRtcp(datagram)) {
+      const compound = srtp.unprotectRtcp(datagram);
+      if (isSrtpError(compound)) return;
+      counters.rtcp_in++;
+      this.#events.onRtcp(compound, now);
+      return;
+    }
+    const packet = srtp.unprotectRtp(datagram);
+    if (isSrtpError(packet)) return;
+    counters.rtp_in++;
+    this.#events.onRtp(packet, now);
+  }
+
+  /** Sends one RTP packet, in clear; it is only read. False when it went nowhere. */
+  sendRtp(packet: Uint8Array, meta: SendMeta): boolean {
+    const path = this.#agent.nominated;
+    if (path === null || this.#srtp === null) return false;
+    const datagram = this.#srtp.protectRtp(packet);
+    if (isSrtpError(datagram) || !path.send(datagram, meta)) return false;
+    this.#deps.counters.sfu.rtp_out++;
+    return true;
+  }
+
+  /** Sends one compound RTCP packet, in clear; it is only read. False when it went nowhere. */
+  sendRtcp(compound: Uint8Array): boolean {
+    const path = this.#agent.nominated;
+    if (path === null || this.#srtp === null) return false;
+    const datagram = this.#srtp.protectRtcp(compound);
+    if (isSrtpError(datagram) || !path.send(datagram, transportMeta)) return false;
+    this.#deps.counters.sfu.rtcp_out++;
+    return true;
+  }
+
+  /** The path is gone. */
+  forget(path: Path): void {
+    const before = this.#agent.nominated;
+    this.#agent.forget(path);
+    if (this.#dtlsPath === path) this.#dtlsPath = null;
+    if (before !== null && this.#agent.nominated === null) this.#events.onConsent(false);
+  }
+
+  /** Ends DTLS with close_notify and lets go of all paths. No event follows. Idempotent. */
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#dtls?.close();
+    this.#shut();
+  }
+
+  #shut(): void {
+    this.#state = 'closed';
+    this.#srtp = null;
+    this.#dtls = null;
+    this.#dtlsPath = null;
+    this.#agent.close();
+  }
+
+  #createDtls(): DtlsServerTransport {
+    const { identity, counters } = this.#deps;
+    return new DtlsServerTransport(
+      {
+        identity,
+        remoteFingerprint: this.fingerprint,
+        counters: counters.dtls,
+        send: (datagram) => {
+          this.#sendDtls(datagram);
+        },
+      },
+      {
+        onConnected: (keys) => {
+          this.#connected(keys);
+        },
+        // Data channels are refused in the answer, so nobody has anything to say here.
+        onData: () => undefined,
+        onClosed: (reason) => {
+          counters.sfu.transports_failed++;
+          this.#shut();
+          this.#events.onClosed(reason);
+        },
+      },
+    );
+  }
+
+  #sendDtls(datagram: Uint8Array): void {
+    const path = this.#agent.nominated ?? this.#dtlsPath;
+    // A path that lost its consent belongs to nobody, and nothing may be sent to it (RFC 7675 section 5.1).
+    if (path !== null && path.owner === this) path.send(datagram, transportMeta);
+  }
+
+  #connected(keys: SrtpKeyMaterial): void {
+    if (this.#state !== 'new') return;
+    this.#srtp = new SrtpSession(keys, this.#deps.srtpCrypto, this.#deps.counters.srtp);
+    this.#state = 'connected';
+    this.#deps.counters.sfu.transports_connected++;
+    this.#events.onConnected();
+  }
+}
