@@ -1,0 +1,139 @@
+/** Join tokens, which say who may do what in which room, and resume tokens, which prove a session. */
+import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
+import { errors, jwtVerify, SignJWT, type JWTPayload } from 'jose';
+import type { Permission } from '../tunnel-protocol/index.ts';
+import { Problem, problem } from './problem.ts';
+import type { Secret } from './secret.ts';
+import { isName, isRoomName } from './names.ts';
+
+export const permissions = ['publish', 'subscribe', 'data', 'admin'] as const satisfies readonly Permission[];
+
+/** What a join token grants. An identity or a name that is null is for the joining client to choose. */
+export interface JoinGrant {
+  readonly identity: string | null;
+  /** `*`, for administrators only, is every room. */
+  readonly room: string;
+  readonly name: string | null;
+  readonly can: readonly Permission[];
+  readonly hidden: boolean;
+}
+
+export interface ResumeClaims {
+  readonly session: string;
+  readonly room: string;
+  /** The SFU node that holds the session, and its epoch there. */
+  readonly node: string;
+  readonly epoch: number;
+}
+
+/** RFC 7518 section 3.2 wants keys of HS256 at least as long as its hash. */
+export const recommendedSecretBytes = 32;
+const maxTokenLength = 4096;
+const clockToleranceSeconds = 5;
+
+export class TokenAuthority {
+  readonly #joinKey: KeyObject;
+  /** Another key, so that neither kind of token can pass for the other. */
+  readonly #resumeKey: Buffer;
+  readonly #nowMs: () => number;
+
+  /** `nowMs` is the wall clock. */
+  constructor(secret: Secret, nowMs: () => number = Date.now) {
+    const bytes = Buffer.from(secret.reveal());
+    this.#joinKey = createSecretKey(bytes);
+    this.#resumeKey = createHmac('sha256', bytes).update('sallyport resume token 1').digest();
+    this.#nowMs = nowMs;
+  }
+
+  issueJoinToken(grant: JoinGrant, ttlSeconds: number): Promise<string> {
+    const now = Math.floor(this.#nowMs() / 1000);
+    const jwt = new SignJWT({
+      room: grant.room,
+      can: [...grant.can],
+      ...(grant.name === null ? {} : { name: grant.name }),
+      ...(grant.hidden ? { hidden: true } : {}),
+    });
+    if (grant.identity !== null) jwt.setSubject(grant.identity);
+    return jwt
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .setIssuedAt(now)
+      .setExpirationTime(now + ttlSeconds)
+      .sign(this.#joinKey);
+  }
+
+  /** Never throws for what a client may send. */
+  async verifyJoinToken(token: string): Promise<JoinGrant | Problem> {
+    if (token.length > maxTokenLength) return problem('token-invalid', 'The token is too long to be one.');
+    try {
+      const { payload } = await jwtVerify(token, this.#joinKey, {
+        algorithms: ['HS256'],
+        requiredClaims: ['exp', 'room', 'can'],
+        clockTolerance: clockToleranceSeconds,
+        currentDate: new Date(this.#nowMs()),
+      });
+      return grantOf(payload);
+    } catch (error) {
+      if (error instanceof errors.JWTExpired) {
+        return problem('token-expired', 'The token has expired; ask the application for a new one.');
+      }
+      if (error instanceof errors.JWTClaimValidationFailed) {
+        const fault = error.reason === 'missing' ? 'is missing' : 'does not allow it to be used (now)';
+        return problem('token-invalid', `The token's claim "${error.claim}" ${fault}.`);
+      }
+      if (error instanceof errors.JOSEError) {
+        return problem('token-invalid', 'The token is not one that this server signed; is the secret the same?');
+      }
+      throw error;
+    }
+  }
+
+  issueResumeToken(claims: ResumeClaims): string {
+    const payload = Buffer.from(JSON.stringify([claims.session, claims.room, claims.node, claims.epoch])).toString(
+      'base64url',
+    );
+    return `${payload}.${this.#seal(payload).toString('base64url')}`;
+  }
+
+  /** Null for anything that {@link issueResumeToken} did not make with this secret. */
+  verifyResumeToken(token: string): ResumeClaims | null {
+    if (token.length > maxTokenLength) return null;
+    const [payload, seal, ...rest] = token.split('.');
+    if (payload === undefined || seal === undefined || rest.length > 0) return null;
+    const given = Buffer.from(seal, 'base64url');
+    const expected = this.#seal(payload);
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return null;
+    const [session, room, node, epoch] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
+      string,
+      string,
+      string,
+      number,
+    ];
+    return { session, room, node, epoch };
+  }
+
+  #seal(payload: string): Buffer {
+    return createHmac('sha256', this.#resumeKey).update(payload).digest();
+  }
+}
+
+function grantOf(payload: JWTPayload): JoinGrant | Problem {
+  const { sub, room, name, can, hidden, record, upstream } = payload as Record<string, unknown>;
+  const invalid = (claim: string): Problem => problem('token-invalid', `The token's claim "${claim}" is not valid.`);
+  if (sub !== undefined && (typeof sub !== 'string' || !isName(sub))) return invalid('sub');
+  if (name !== undefined && (typeof name !== 'string' || !isName(name))) return invalid('name');
+  if (!Array.isArray(can) || !can.every(isPermission)) return invalid('can');
+  const everyRoom = room === '*' && can.includes('admin');
+  if (typeof room !== 'string' || !(everyRoom || isRoomName(room))) return invalid('room');
+  if (hidden !== undefined && typeof hidden !== 'boolean') return invalid('hidden');
+  if (record !== undefined && record !== false) {
+    return problem('token-invalid', 'The token asks for recording, which is not supported yet by this version.');
+  }
+  if (upstream !== undefined) {
+    return problem('token-invalid', 'The token names an upstream SFU, which is not supported yet by this version.');
+  }
+  return { identity: sub ?? null, room, name: name ?? null, can: [...new Set(can)], hidden: hidden ?? false };
+}
+
+function isPermission(value: unknown): value is Permission {
+  return (permissions as readonly unknown[]).includes(value);
+}

@@ -1,0 +1,44 @@
+import { stat } from 'node:fs/promises';
+import type { CertificateFiles } from './engine/index.ts';
+
+/**
+ * Calls `changed` when either file has another time or size than before. Looks instead of listening, because files are
+ * replaced by renaming and behind symbolic links, where listening loses them. Returns what ends it.
+ */
+export function watchCertificate(
+  files: CertificateFiles,
+  intervalMs: number,
+  changed: () => Promise<void>,
+): () => void {
+  let seen: string | null = null;
+  let busy = false;
+  const look = async (): Promise<void> => {
+    const now = await stamp(files);
+    if (now === null || now === seen) return;
+    const first = seen === null;
+    seen = now;
+    if (!first) await changed();
+  };
+  const timer = setInterval(() => {
+    if (busy) return;
+    busy = true;
+    void look().finally(() => {
+      busy = false;
+    });
+  }, intervalMs);
+  timer.unref();
+  void look();
+  return () => {
+    clearInterval(timer);
+  };
+}
+
+/** Null while a file is not there: somebody is about to put it. */
+async function stamp({ certFile, keyFile }: CertificateFiles): Promise<string | null> {
+  try {
+    const stats = await Promise.all([stat(certFile), stat(keyFile)]);
+    return stats.map(({ mtimeMs, size, ino }) => `${String(mtimeMs)} ${String(size)} ${String(ino)}`).join();
+  } catch {
+    return null;
+  }
+}

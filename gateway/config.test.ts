@@ -1,0 +1,172 @@
+import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
+import t from 'tap';
+import { environmentName, fileKey, settings } from './config-variables.ts';
+import { ConfigError, loadConfig, type Config } from './config.ts';
+
+const machine = { hostName: 'pop1.example', addresses: ['127.0.0.1', '::1', '192.0.2.10', '2001:db8::10'] };
+
+function load(environment: Record<string, string>, files: Record<string, string> = {}, file?: string): Config {
+  const readFile = (name: string): string => {
+    const content = files[name];
+    if (content === undefined) throw new Error('ENOENT');
+    return content;
+  };
+  return loadConfig({ environment, file, readFile, machine });
+}
+
+function faults(environment: Record<string, string>, files: Record<string, string> = {}, file?: string): string[] {
+  try {
+    load(environment, files, file);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return [...error.faults];
+    throw error;
+  }
+}
+
+t.test('defaults', (t) => {
+  const config = load({ PATH: '/bin', SALLYPORT_SECRET: '' });
+  t.equal(config.port, 8443);
+  t.equal(config.udpPort, 8443);
+  t.equal(config.adminPort, 9090);
+  t.equal(config.adminHost, '127.0.0.1');
+  t.same(config.hosts, ['0.0.0.0', '::']);
+  t.same(config.publicAddresses, ['192.0.2.10']);
+  t.equal(config.publicHost, null);
+  t.equal(config.auth, 'token', 'others can reach it, so a token is needed');
+  t.equal(config.secret, null);
+  t.equal(config.tls, null);
+  t.equal(config.edgeId, 'pop1.example');
+  t.equal(config.engine, 'auto');
+  t.ok(Object.isFrozen(config) && Object.isFrozen(config.hosts));
+  t.end();
+});
+
+t.test('open is the default only where this machine alone can reach', (t) => {
+  t.equal(load({ SALLYPORT_HOST: 'localhost' }).auth, 'open');
+  t.equal(load({ SALLYPORT_HOST: '127.0.0.1' }).auth, 'open');
+  t.equal(load({ SALLYPORT_HOST: '127.0.0.1', SALLYPORT_AUTH: 'token' }).auth, 'token');
+  t.equal(load({ SALLYPORT_HOST: '127.0.0.1,192.0.2.10' }).auth, 'token');
+  t.equal(load({ SALLYPORT_HOST: '::' }).auth, 'token');
+  t.equal(load({ SALLYPORT_AUTH: 'open' }).auth, 'open', 'or when it is asked for');
+  t.end();
+});
+
+t.test('the public address is one that is bound', (t) => {
+  t.same(load({ SALLYPORT_HOST: '127.0.0.1' }).publicAddresses, ['127.0.0.1']);
+  t.same(load({ SALLYPORT_HOST: '2001:DB8::10' }).publicAddresses, ['2001:db8::10']);
+  t.same(load({ SALLYPORT_PUBLIC_ADDRESS: '203.0.113.5, 2001:db8::5' }).publicAddresses, [
+    '203.0.113.5',
+    '2001:db8::5',
+  ]);
+  const offline = { hostName: 'x', addresses: ['127.0.0.1', '::1'] };
+  const config = loadConfig({ environment: {}, readFile: () => '', machine: offline });
+  t.same(config.publicAddresses, ['127.0.0.1']);
+  t.end();
+});
+
+t.test('the file has the same settings in camelCase, and the environment wins', (t) => {
+  const files = {
+    'a.json':
+      '{"port": 9443, "udpPort": "9444", "origins": ["https://a.example", "https://b.example:8443"], "region": "eu"}',
+  };
+  const config = load({ SALLYPORT_CONFIG: 'a.json', SALLYPORT_REGION: 'us' }, files);
+  t.equal(config.port, 9443);
+  t.equal(config.udpPort, 9444);
+  t.same(config.origins, ['https://a.example', 'https://b.example:8443']);
+  t.equal(config.region, 'us');
+  t.equal(load({ SALLYPORT_CONFIG: 'b.json' }, files, 'a.json').port, 9443, '--config goes before SALLYPORT_CONFIG');
+  t.end();
+});
+
+t.test('all faults are reported together, each with its source', (t) => {
+  const found = faults(
+    {
+      SALLYPORT_PROT: '1',
+      SALLYPORT_PORT: '70000',
+      SALLYPORT_HOST: 'example.com',
+      SALLYPORT_AUTH: 'none',
+      SALLYPORT_ORIGINS: 'app.example,https://app.example/path',
+      SALLYPORT_PUBLIC_HOST: 'https://edge.example',
+      SALLYPORT_PUBLIC_ADDRESS: 'edge.example',
+      SALLYPORT_TLS_CERT: 'cert.pem',
+      SALLYPORT_LOG_LEVEL: 'loud',
+      SALLYPORT_ENGINE: 'deno',
+      SALLYPORT_EDGE_ID: 'a b',
+      SALLYPORT_ADMIN_HOST: 'everywhere',
+      SALLYPORT_CONFIG: 'a.json',
+    },
+    { 'a.json': '{"colour": 1, "udpPort": -1, "region": {}}' },
+  );
+  for (const start of [
+    'SALLYPORT_PROT: there is no such setting; did you mean SALLYPORT_PORT?',
+    'SALLYPORT_PORT: must be a port number from 0 to 65535; it is "70000"',
+    'SALLYPORT_HOST:',
+    'SALLYPORT_AUTH: must be one of token, open',
+    'SALLYPORT_ORIGINS:',
+    'SALLYPORT_PUBLIC_HOST:',
+    'SALLYPORT_PUBLIC_ADDRESS:',
+    'SALLYPORT_TLS_CERT: needs SALLYPORT_TLS_KEY as well',
+    'SALLYPORT_LOG_LEVEL:',
+    'SALLYPORT_ENGINE:',
+    'SALLYPORT_EDGE_ID:',
+    'SALLYPORT_ADMIN_HOST:',
+    'colour in a.json: there is no such setting',
+    'udpPort in a.json: must be a port number',
+    'region in a.json: must be a string',
+  ]) {
+    t.ok(
+      found.some((fault) => fault.startsWith(start)),
+      start,
+    );
+  }
+  t.equal(found.length, 15, found.join('\n'));
+  t.end();
+});
+
+t.test('files that cannot be used', (t) => {
+  t.match(faults({ SALLYPORT_CONFIG: 'none.json' }), [/^none.json: cannot be read/]);
+  t.match(faults({ SALLYPORT_CONFIG: 'a' }, { a: '{' }), [/^a: is not JSON/]);
+  t.match(faults({ SALLYPORT_CONFIG: 'a' }, { a: '[]' }), [/^a: must hold one JSON object/]);
+  const tls = { SALLYPORT_TLS_CERT: 'c', SALLYPORT_TLS_KEY: 'k' };
+  t.match(faults(tls), [/^SALLYPORT_TLS_CERT: c cannot be read/, /^SALLYPORT_TLS_KEY: k cannot be read/]);
+  t.match(faults(tls, { c: 'x', k: 'y' }), [/^SALLYPORT_TLS_CERT: the file holds no certificate/]);
+  t.end();
+});
+
+t.test('what is not built yet is refused, not ignored', (t) => {
+  for (const [name, value] of Object.entries({
+    SALLYPORT_KAFKA_BROKERS: 'kafka:9092',
+    SALLYPORT_REDIS_URL: 'redis://localhost',
+    SALLYPORT_TRUNK_PORT: '7000',
+    SALLYPORT_CLUSTER_SECRET: 'x',
+    SALLYPORT_UPSTREAM: 'udp',
+    SALLYPORT_PROXY_FROM: '10.0.0.0/8',
+    SALLYPORT_STORAGE: 's3://bucket',
+    SALLYPORT_RELAY_ALLOW: '10.0.0.0/8',
+    SALLYPORT_TURN_UDP_PORT: '3478',
+  })) {
+    t.match(faults({ [name]: value }), [new RegExp(`^${name}: .* is not supported yet by this version`)], name);
+  }
+  t.same(faults({ SALLYPORT_UPSTREAM: 'embedded', SALLYPORT_TURN_UDP_PORT: '0' }), []);
+  t.end();
+});
+
+t.test('a secret is never shown', (t) => {
+  const secret = 'correct horse battery staple';
+  const config = load({ SALLYPORT_SECRET: secret });
+  t.equal(config.secret?.reveal(), secret);
+  const shown = [JSON.stringify(config), inspect(config, { depth: 9, showHidden: true }), String(config.secret)].join();
+  t.notMatch(shown, /horse/);
+  t.match(shown, /\[redacted\]/);
+  t.end();
+});
+
+t.test('the documentation has a row for every setting, and for no other', (t) => {
+  const text = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+  const rows = [...text.matchAll(/^\| `(SALLYPORT_[A-Z_]+)`/gm)].map((match) => match[1]);
+  t.same(rows.filter((name) => name !== 'SALLYPORT_CONFIG').sort(), settings.map(environmentName).sort());
+  t.equal(fileKey('TURN_UDP_PORT'), 'turnUdpPort');
+  t.end();
+});

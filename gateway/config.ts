@@ -1,0 +1,261 @@
+/** The configuration: read once, checked as a whole, frozen. */
+import path from 'node:path';
+import { isLoopback, isWildcard, parseAddress, parseAuthority } from './addresses.ts';
+import {
+  configFileVariable,
+  environmentName,
+  notSupportedYet,
+  settingsFromEnvironment,
+  settingsFromFile,
+  type RawSetting,
+  type Setting,
+} from './config-variables.ts';
+import { Secret } from './secret.ts';
+import { keyPairFault } from './tls-files.ts';
+
+export type AuthMode = 'token' | 'open';
+export type EngineChoice = 'auto' | 'uws' | 'node';
+export type LogLevel = (typeof logLevels)[number];
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+export interface Config {
+  /** 0 lets the system choose; so for the others. */
+  readonly port: number;
+  readonly udpPort: number;
+  /** Addresses to bind, canonical; the wildcards `0.0.0.0` and `::` among them stand for every local address. */
+  readonly hosts: readonly string[];
+  /** Host and port for URLs; null: as the request's Host header says. */
+  readonly publicHost: { readonly host: string; readonly port: number | null } | null;
+  /** Addresses for candidates, best first; never empty. */
+  readonly publicAddresses: readonly string[];
+  readonly adminHost: string;
+  readonly adminPort: number;
+  /** Null: self-signed, kept in the data folder. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Null: made at random and kept in the data folder. */
+  readonly secret: Secret | null;
+  readonly auth: AuthMode;
+  /** Web origins besides the server's own; `*` stands for all. */
+  readonly origins: readonly string[];
+  readonly engine: EngineChoice;
+  readonly dataDir: string;
+  readonly edgeId: string;
+  readonly region: string;
+  readonly logLevel: LogLevel;
+}
+
+export interface ConfigSources {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** From `--config`; goes before `SALLYPORT_CONFIG`. */
+  readonly file?: string | undefined;
+  /** Throws when the file cannot be read. */
+  readonly readFile: (file: string) => string;
+  readonly machine: {
+    readonly hostName: string;
+    /** Canonical addresses of this machine's interfaces, loopback included. */
+    readonly addresses: readonly string[];
+  };
+}
+
+/** All that is wrong with a configuration, a sentence each. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`the configuration has ${String(faults.length)} fault${faults.length === 1 ? '' : 's'}`);
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+/** Throws {@link ConfigError} with every fault at once. */
+export function loadConfig(sources: ConfigSources): Config {
+  const faults: string[] = [];
+  const read = new Reader(collect(sources, faults), faults);
+  read.refuseWhatIsNotSupported();
+  const port = read.port('PORT', 8443);
+  const hosts = read.hosts();
+  const config: Config = {
+    port,
+    udpPort: read.port('UDP_PORT', port),
+    hosts,
+    publicHost: read.publicHost(),
+    publicAddresses: read.publicAddresses(hosts, sources.machine.addresses),
+    adminHost: read.adminHost(),
+    adminPort: read.port('ADMIN_PORT', 9090),
+    tls: read.tls(sources.readFile),
+    secret: read.secret(),
+    auth: read.choice('AUTH', ['token', 'open'], hosts.every(isLoopback) ? 'open' : 'token'),
+    origins: read.origins(),
+    engine: read.choice('ENGINE', ['auto', 'uws', 'node'], 'auto'),
+    dataDir: path.resolve(read.text('DATA_DIR') ?? 'data'),
+    edgeId: read.label('EDGE_ID', sources.machine.hostName.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 64) || 'edge'),
+    region: read.label('REGION', 'default'),
+    logLevel: read.choice('LOG_LEVEL', logLevels, 'info'),
+  };
+  if (faults.length > 0) throw new ConfigError(faults);
+  return deepFreeze(config);
+}
+
+function collect(sources: ConfigSources, faults: string[]): Map<Setting, RawSetting> {
+  const file = sources.file ?? sources.environment[configFileVariable];
+  const values = new Map<Setting, RawSetting>();
+  if (file !== undefined && file !== '') {
+    try {
+      for (const [key, value] of settingsFromFile(file, sources.readFile(file), faults)) values.set(key, value);
+    } catch (error) {
+      faults.push(`${file}: cannot be read (${error instanceof Error ? error.message : String(error)})`);
+    }
+  }
+  for (const [key, value] of settingsFromEnvironment(sources.environment, faults)) values.set(key, value);
+  return values;
+}
+
+class Reader {
+  readonly #values: ReadonlyMap<Setting, RawSetting>;
+  readonly #faults: string[];
+
+  constructor(values: ReadonlyMap<Setting, RawSetting>, faults: string[]) {
+    this.#values = values;
+    this.#faults = faults;
+  }
+
+  text(setting: Setting): string | null {
+    return this.#values.get(setting)?.text ?? null;
+  }
+
+  refuseWhatIsNotSupported(): void {
+    for (const [setting, { text }] of this.#values) {
+      const missing = notSupportedYet[setting];
+      if (missing !== undefined && !missing.harmless.includes(text)) {
+        this.#fault(setting, `${missing.feature} is not supported yet by this version; leave this setting out`);
+      }
+    }
+  }
+
+  port(setting: Setting, fallback: number): number {
+    const text = this.text(setting);
+    if (text === null) return fallback;
+    if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
+    this.#bad(setting, 'must be a port number from 0 to 65535');
+    return fallback;
+  }
+
+  choice<T extends string>(setting: Setting, choices: readonly T[], fallback: T): T {
+    const text = this.text(setting);
+    if (text === null) return fallback;
+    const choice = choices.find((candidate) => candidate === text);
+    if (choice === undefined) this.#bad(setting, `must be one of ${choices.join(', ')}`);
+    return choice ?? fallback;
+  }
+
+  /** A name that may stand in a directory key or a log line. */
+  label(setting: Setting, fallback: string): string {
+    const text = this.text(setting);
+    if (text === null || /^[A-Za-z0-9._-]{1,64}$/.test(text)) return text ?? fallback;
+    this.#bad(setting, 'must be 1 to 64 letters, digits, dots, underscores or hyphens');
+    return fallback;
+  }
+
+  hosts(): readonly string[] {
+    const hosts = this.#list('HOST').flatMap((part) => {
+      if (part === 'localhost') return ['127.0.0.1', '::1'];
+      const address = parseAddress(part);
+      if (address !== null) return [address];
+      this.#bad('HOST', 'must be IP addresses of this machine, 0.0.0.0, :: or localhost, separated by commas');
+      return [];
+    });
+    return hosts.length === 0 ? ['0.0.0.0', '::'] : [...new Set(hosts)];
+  }
+
+  adminHost(): string {
+    const text = this.text('ADMIN_HOST');
+    const address = text === null || text === 'localhost' ? '127.0.0.1' : parseAddress(text);
+    if (address === null) this.#bad('ADMIN_HOST', 'must be one IP address of this machine');
+    return address ?? '127.0.0.1';
+  }
+
+  publicHost(): Config['publicHost'] {
+    const text = this.text('PUBLIC_HOST');
+    if (text === null) return null;
+    const authority = parseAuthority(text);
+    if (authority === null) this.#bad('PUBLIC_HOST', 'must be a host name, or a host name and a port');
+    return authority;
+  }
+
+  /** By default the first address that others can reach among those that are bound. */
+  publicAddresses(hosts: readonly string[], machine: readonly string[]): readonly string[] {
+    const given = this.#list('PUBLIC_ADDRESS');
+    if (given.length > 0) {
+      return given.flatMap((part) => {
+        const address = parseAddress(part);
+        if (address !== null && !isWildcard(address)) return [address];
+        this.#bad('PUBLIC_ADDRESS', 'must be IP addresses that clients can reach, separated by commas');
+        return [];
+      });
+    }
+    const bound = hosts.flatMap((host) =>
+      isWildcard(host) ? machine.filter((address) => host === '::' || !address.includes(':')) : [host],
+    );
+    return [bound.find((address) => !isLoopback(address)) ?? bound.find(isLoopback) ?? '127.0.0.1'];
+  }
+
+  tls(readFile: (file: string) => string): Config['tls'] {
+    const certFile = this.text('TLS_CERT');
+    const keyFile = this.text('TLS_KEY');
+    if (certFile === null && keyFile === null) return null;
+    if (certFile === null || keyFile === null) {
+      const [given, missing]: Setting[] = certFile === null ? ['TLS_KEY', 'TLS_CERT'] : ['TLS_CERT', 'TLS_KEY'];
+      this.#fault(given as Setting, `needs ${environmentName(missing as Setting)} as well`);
+      return null;
+    }
+    const cert = this.#file('TLS_CERT', certFile, readFile);
+    const key = this.#file('TLS_KEY', keyFile, readFile);
+    if (cert !== null && key !== null) {
+      const fault = keyPairFault(cert, key);
+      if (fault !== null) this.#fault(fault.of === 'cert' ? 'TLS_CERT' : 'TLS_KEY', fault.sentence);
+    }
+    return { certFile: path.resolve(certFile), keyFile: path.resolve(keyFile) };
+  }
+
+  secret(): Secret | null {
+    const text = this.text('SECRET');
+    return text === null ? null : new Secret(text);
+  }
+
+  origins(): readonly string[] {
+    return this.#list('ORIGINS').filter((origin) => {
+      if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) return true;
+      this.#bad('ORIGINS', 'must be web origins such as https://app.example, separated by commas, or *');
+      return false;
+    });
+  }
+
+  #list(setting: Setting): string[] {
+    const text = this.text(setting);
+    return text === null ? [] : text.split(',').flatMap((part) => part.trim() || []);
+  }
+
+  #file(setting: Setting, file: string, readFile: (file: string) => string): string | null {
+    try {
+      return readFile(file);
+    } catch (error) {
+      this.#fault(setting, `${file} cannot be read (${error instanceof Error ? error.message : String(error)})`);
+      return null;
+    }
+  }
+
+  #bad(setting: Setting, rule: string): void {
+    this.#fault(setting, `${rule}; it is ${JSON.stringify(this.text(setting))}`);
+  }
+
+  #fault(setting: Setting, sentence: string): void {
+    const fault = `${this.#values.get(setting)?.source ?? environmentName(setting)}: ${sentence}`;
+    if (!this.#faults.includes(fault)) this.#faults.push(fault);
+  }
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) deepFreeze(part as object);
+  return Object.freeze(value);
+}

@@ -1,0 +1,409 @@
+/** One suite, both engines. */
+import { once } from 'node:events';
+import { writeFile, readFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import path from 'node:path';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import t, { type Test } from 'tap';
+import { problem, problemReply, type HttpReply } from '../problem.ts';
+import { https, openWebSocket, webSocket } from '../testing/https-client.ts';
+import { testCertificate } from '../testing/tls-fixture.ts';
+import {
+  createEngine,
+  ListenError,
+  type EngineSocket,
+  type HttpApplication,
+  type HttpEngine,
+  type Reaction,
+  type RequestHead,
+  type SocketEvents,
+  type WebSocketRoute,
+} from './index.ts';
+
+const log = { info: () => undefined, warn: () => undefined };
+
+class TestApplication implements HttpApplication {
+  readonly events: string[] = [];
+  readonly waiting: (() => void)[] = [];
+  socket: EngineSocket | null = null;
+  readonly #idleTimeoutSeconds: number;
+
+  constructor(idleTimeoutSeconds = 8) {
+    this.#idleTimeoutSeconds = idleTimeoutSeconds;
+  }
+
+  onMessage: (bytes: Uint8Array, isBinary: boolean) => void = (bytes, isBinary) => {
+    if (isBinary) this.socket?.send(bytes.slice());
+    else this.socket?.close(4202, 'text');
+  };
+
+  get webSockets(): readonly WebSocketRoute[] {
+    return [this.#socketRoute()];
+  }
+
+  #socketRoute(): WebSocketRoute {
+    return {
+      path: '/socket',
+      maxMessageBytes: 65_536,
+      idleTimeoutSeconds: this.#idleTimeoutSeconds,
+      upgrade: async (head: RequestHead) => {
+        await Promise.resolve();
+        if (head.header('authorization') === 'throw') throw new Error('upgrade failed');
+        if (head.header('authorization') !== 'yes') {
+          return {
+            accept: false,
+            reply: problemReply(problem('token-missing', head.header('sec-websocket-protocol'))),
+          } as const;
+        }
+        return { accept: true, protocol: 'sallyport.v1', open: (socket: EngineSocket) => this.#open(socket) } as const;
+      },
+    };
+  }
+
+  readonly refuse = (code: 'bad-request' | 'payload-too-large' | 'headers-too-large'): HttpReply => {
+    this.note(`refused ${code}`);
+    return problemReply(problem(code, 'refused'));
+  };
+
+  readonly failed = (error: unknown): HttpReply => {
+    this.note(`failed ${(error as Error).message}`);
+    return problemReply(problem('internal', 'failed'));
+  };
+
+  readonly route = (head: RequestHead): Reaction => {
+    const text = (status: number, body: string): HttpReply => ({ status, headers: { 'x-test': 'a' }, body });
+    const replies: Record<string, Reaction['handle']> = {
+      '/sync': () => text(200, 'at once'),
+      '/late': () => new Promise((resolve) => setImmediate(resolve, text(201, 'later'))),
+      '/empty': () => text(204, ''),
+      '/throw': () => {
+        throw new Error('sync');
+      },
+      '/reject': () => Promise.reject(new Error('async')),
+      '/never': () => {
+        this.note('never');
+        return new Promise((resolve) => {
+          this.waiting.push(() => {
+            resolve(text(200, 'too late'));
+          });
+        });
+      },
+    };
+    const echo: Reaction['handle'] = (body) => {
+      const { method, path, query, remoteAddress } = head;
+      const request = {
+        method,
+        path,
+        query,
+        remoteAddress,
+        header: head.header('x-multi'),
+        absent: head.header('nope'),
+      };
+      return text(200, JSON.stringify({ ...request, body: Buffer.from(body).toString('latin1') }));
+    };
+    return { maxBodyBytes: 100_000, handle: replies[head.path] ?? echo };
+  };
+
+  note(event: string): void {
+    this.events.push(event);
+    for (const listener of this.#listeners.splice(0)) listener();
+  }
+
+  readonly #listeners: (() => void)[] = [];
+
+  /** Waits for an event by its beginning. */
+  async seen(start: string): Promise<string> {
+    for (;;) {
+      const found = this.events.find((event) => event.startsWith(start));
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => this.#listeners.push(resolve));
+    }
+  }
+
+  closeAtOnce = false;
+
+  #open(socket: EngineSocket): SocketEvents {
+    this.socket = socket;
+    if (this.closeAtOnce) socket.close(4200, 'unknown-session');
+    this.note(`open ${socket.remoteAddress}`);
+    return {
+      message: (bytes, isBinary) => {
+        this.onMessage(bytes, isBinary);
+      },
+      drain: () => {
+        this.note('drain');
+      },
+      closed: (code, reason) => {
+        this.note(`closed ${String(code)} ${reason}`);
+      },
+    };
+  }
+}
+
+const missing = await import('uWebSockets.js').then(
+  () => false,
+  (error: unknown) => `uWebSockets.js does not load: ${String(error)}`,
+);
+
+for (const name of ['uws', 'node'] as const) {
+  t.test(`engine ${name}`, { skip: name === 'uws' && missing }, async (t) => {
+    const folder = t.testdir();
+    const files = await testCertificate(folder);
+    const create = (application: HttpApplication): Promise<HttpEngine> =>
+      createEngine(name, files, application, { log });
+
+    const serve = async (
+      t: Test,
+    ): Promise<{ readonly application: TestApplication; readonly engine: HttpEngine; readonly port: number }> => {
+      const application = new TestApplication();
+      const engine = await create(application);
+      t.teardown(() => engine.close());
+      return { application, engine, port: await engine.listen('127.0.0.1', 0) };
+    };
+
+    t.test('requests and replies', async (t) => {
+      const { port, application } = await serve(t);
+      const echoed = await https(port, {
+        method: 'POST',
+        path: '/a%2fb/../c?q=1&r=%20',
+        headers: { 'x-multi': ['1', '2'] },
+        body: 'höher',
+      });
+      t.equal(echoed.headers['x-test'], 'a');
+      t.same(JSON.parse(echoed.body), {
+        method: 'POST',
+        path: '/a%2fb/../c',
+        query: 'q=1&r=%20',
+        remoteAddress: '127.0.0.1',
+        header: '1, 2',
+        absent: '',
+        body: Buffer.from('höher').toString('latin1'),
+      });
+      const large = Buffer.alloc(100_000, 120);
+      const chunked = { 'transfer-encoding': 'chunked' };
+      const { body } = await https(port, { method: 'POST', path: '/', headers: chunked, body: large });
+      t.equal((JSON.parse(body) as { body: string }).body.length, 100_000);
+      t.match(await https(port, { path: '/sync' }), { status: 200, body: 'at once' });
+      t.match(await https(port, { path: '/late' }), { status: 201, body: 'later' });
+      const empty = await https(port, { path: '/empty' });
+      t.match(empty, { status: 204, body: '' });
+      const head = await https(port, { method: 'HEAD', path: '/sync' });
+      t.match(head, { status: 200, body: '', headers: { 'content-length': '7' } });
+      t.match(await https(port, { path: '/throw' }), { status: 500 });
+      t.match(await https(port, { path: '/reject' }), { status: 500 });
+      t.same(application.events, ['failed sync', 'failed async']);
+    });
+
+    t.test('limits', async (t) => {
+      const { port, application } = await serve(t);
+      const oversized = Buffer.alloc(100_001);
+      t.match(await https(port, { method: 'POST', path: '/', body: oversized }), { status: 413 });
+      const tls = await tlsConnection(port);
+      tls.write('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n');
+      for (let i = 0; i < 26; i++) tls.write(`1000\r\n${'x'.repeat(4096)}\r\n`);
+      t.match(await readAll(tls), /^HTTP\/1.1 413 /);
+      t.same(application.events, ['refused payload-too-large', 'refused payload-too-large']);
+      const huge = await tlsConnection(port);
+      huge.write(`GET / HTTP/1.1\r\nhost: a\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`);
+      t.match(await readAll(huge), /^HTTP\/1.1 431 /);
+    });
+
+    t.test('a client that went away before the answer', async (t) => {
+      const { port, application } = await serve(t);
+      const tls = await tlsConnection(port);
+      tls.write('GET /never HTTP/1.1\r\nhost: a\r\n\r\n');
+      await application.seen('never');
+      tls.destroy();
+      await once(tls, 'close');
+      // A round trip on another connection: by then the server knows.
+      await https(port, { path: '/sync' });
+      application.waiting[0]?.();
+      t.match(await https(port, { path: '/sync' }), { status: 200 });
+    });
+
+    t.test('an upgrade is refused with a document', async (t) => {
+      const { port } = await serve(t);
+      const refused = await webSocket(port, '/socket', ['a', 'b']);
+      t.match(refused, { status: 401, body: /"detail":"a, ?b"/ });
+      t.match(await webSocket(port, '/socket', ['a'], { headers: { authorization: 'throw' } }), { status: 500 });
+      t.match(await https(port, { path: '/socket' }), { status: 200 }, 'without upgrade it is a plain request');
+    });
+
+    t.test('messages both ways, and the end from either side', async (t) => {
+      const { port, application } = await serve(t);
+      const authorized = { headers: { authorization: 'yes' } };
+      const socket = await openWebSocket(port, '/socket', ['sallyport.v1', 'bearer.x'], authorized);
+      t.equal(socket.ws.protocol, 'sallyport.v1');
+      t.equal(socket.ws.extensions, '');
+      t.equal(application.events[0], 'open 127.0.0.1');
+      for (const size of [1, 1200, 65_536]) {
+        const message = Buffer.alloc(size, size & 255);
+        socket.ws.send(message);
+        t.ok((await socket.next()).equals(message), `${String(size)} bytes come back`);
+      }
+      const server = application.socket;
+      server?.cork(() => {
+        t.equal(server.send(Uint8Array.of(1)), true);
+        t.equal(server.send(Uint8Array.of(2)), true);
+      });
+      t.same([...(await socket.next()), ...(await socket.next())], [1, 2]);
+      socket.ws.send('text');
+      t.match(await socket.closed, { code: 4202, reason: 'text' });
+      t.equal(await application.seen('closed'), 'closed 4202 text');
+      t.equal(server?.send(Uint8Array.of(1)), false, 'a closed socket takes nothing');
+      t.equal(server?.bufferedBytes, 0);
+      server?.close(4000, 'again');
+
+      application.events.length = 0;
+      const second = await openWebSocket(port, '/socket', ['sallyport.v1'], authorized);
+      second.ws.close(4000, 'bye');
+      t.equal(await application.seen('closed'), 'closed 4000 bye');
+
+      application.events.length = 0;
+      const third = await openWebSocket(port, '/socket', ['sallyport.v1'], authorized);
+      third.ws.terminate();
+      t.match(await application.seen('closed'), /^closed 1006/);
+    });
+
+    t.test('a socket that is closed as soon as it opens', async (t) => {
+      const { port, application } = await serve(t);
+      application.closeAtOnce = true;
+      const socket = await openWebSocket(port, '/socket', ['sallyport.v1'], { headers: { authorization: 'yes' } });
+      t.match(await socket.closed, { code: 4200, reason: 'unknown-session' });
+      await application.seen('closed');
+      t.equal(application.events.filter((event) => event.startsWith('closed')).length, 1);
+    });
+
+    t.test('an oversized message ends the connection, others go on', async (t) => {
+      const { port, application } = await serve(t);
+      const authorized = { headers: { authorization: 'yes' } };
+      const other = await openWebSocket(port, '/socket', ['sallyport.v1'], authorized);
+      const otherSocket = application.socket;
+      const socket = await openWebSocket(port, '/socket', ['sallyport.v1'], authorized);
+      socket.ws.send(Buffer.alloc(65_537));
+      t.ok([1006, 1009].includes((await socket.closed).code));
+      await application.seen('closed');
+      otherSocket?.send(Uint8Array.of(7));
+      t.same([...(await other.next())], [7]);
+    });
+
+    t.test('a reader that stops: the buffer is bounded, and drain tells when it empties', async (t) => {
+      const { port, application } = await serve(t);
+      const socket = await openWebSocket(port, '/socket', ['sallyport.v1'], { headers: { authorization: 'yes' } });
+      const server = application.socket;
+      socket.ws.pause();
+      let sent = 0;
+      const limit = 1000;
+      // One message per turn of the loop: the kernel's buffers fill first.
+      while (sent < limit && server?.send(new Uint8Array(65_536)) === true) {
+        sent++;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      t.ok(sent < limit, `refused after ${String(sent)} messages`);
+      t.ok(server !== null && server.bufferedBytes > 65_536 && server.bufferedBytes < 1_000_000);
+      socket.ws.resume();
+      await application.seen('drain');
+      for (let i = 0; i < sent; i++) t.equal((await socket.next()).length, 65_536);
+    });
+
+    t.test('ports', async (t) => {
+      const { engine, port } = await serve(t);
+      const rival = await create(new TestApplication());
+      t.teardown(() => rival.close());
+      await t.rejects(rival.listen('127.0.0.1', port), { code: 'EADDRINUSE' }, 'not shared with another edge');
+      const other = createServer().listen(0, '127.0.0.1');
+      await once(other, 'listening');
+      t.teardown(() => other.close());
+      const taken = (other.address() as AddressInfo).port;
+      const refusal = await engine.listen('127.0.0.1', taken).catch((error: unknown) => error);
+      t.ok(refusal instanceof ListenError && refusal.code === 'EADDRINUSE' && refusal.port === taken);
+      await t.rejects(engine.listen('192.0.2.1', 0), { code: 'EADDRNOTAVAIL' });
+      const keepAlive = await tlsConnection(port);
+      engine.stopListening();
+      engine.stopListening();
+      await t.rejects(https(port, { path: '/sync' }), { code: 'ECONNREFUSED' });
+      keepAlive.write('GET /sync HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+      t.match(await readAll(keepAlive), /at once/, 'open connections go on');
+    });
+
+    t.test('a changed certificate is taken over without losing a connection', async (t) => {
+      const { engine, application, port } = await serve(t);
+      const old = await openWebSocket(port, '/socket', ['sallyport.v1'], { headers: { authorization: 'yes' } });
+      const oldPin = await fingerprint(port);
+      const fresh = await testCertificate(path.join(folder, 'fresh'));
+      const keep = { cert: await readFile(files.certFile), key: await readFile(files.keyFile) };
+      t.teardown(() => Promise.all([writeFile(files.certFile, keep.cert), writeFile(files.keyFile, keep.key)]));
+      await writeFile(files.certFile, await readFile(fresh.certFile));
+      await writeFile(files.keyFile, await readFile(fresh.keyFile));
+      await engine.reloadCertificate();
+      t.not(await fingerprint(port), oldPin);
+      application.socket?.send(Uint8Array.of(9));
+      t.same([...(await old.next())], [9]);
+      await writeFile(files.certFile, 'damaged');
+      await t.rejects(async () => engine.reloadCertificate());
+      t.match(await https(port, { path: '/sync' }), { status: 200 }, 'a damaged file changes nothing');
+    });
+
+    t.test('bytes that are no TLS, and TLS that is no HTTP', async (t) => {
+      const { port } = await serve(t);
+      const raw = connect(port, '127.0.0.1');
+      raw.on('error', () => undefined);
+      await once(raw, 'connect');
+      raw.resume();
+      raw.write(Buffer.alloc(3000, 0xf5));
+      await once(raw, 'close');
+      const tls = await tlsConnection(port);
+      tls.write(Buffer.alloc(30_000, 0xf5));
+      await readAll(tls);
+      t.match(await https(port, { path: '/sync' }), { status: 200 });
+    });
+
+    t.test('close ends everything, twice is once', async (t) => {
+      const { engine, port } = await serve(t);
+      const socket = await openWebSocket(port, '/socket', ['sallyport.v1'], { headers: { authorization: 'yes' } });
+      await tlsConnection(port);
+      await engine.close();
+      await engine.close();
+      t.ok((await socket.closed).code >= 1000);
+      await t.rejects(https(port, { path: '/sync' }), { code: 'ECONNREFUSED' });
+    });
+  });
+}
+
+t.test('engine node pings the silent, and closes those that do not answer', async (t) => {
+  const files = await testCertificate(t.testdir());
+  // uWebSockets.js does this itself, with a resolution of four seconds.
+  const application = new TestApplication(1);
+  const engine = await createEngine('node', files, application, { log });
+  t.teardown(() => engine.close());
+  const port = await engine.listen('127.0.0.1', 0);
+  const headers = { authorization: 'yes' };
+  const dead = await openWebSocket(port, '/socket', ['sallyport.v1'], { headers, autoPong: false });
+  await dead.closed;
+  t.match(await application.seen('closed'), /^closed 1006/);
+  const alive = await openWebSocket(port, '/socket', ['sallyport.v1'], { headers });
+  for (let pings = 0; pings < 2; pings++) await once(alive.ws, 'ping');
+  t.equal(alive.ws.readyState, alive.ws.OPEN);
+});
+
+async function tlsConnection(port: number): Promise<TLSSocket> {
+  const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+  socket.on('error', () => undefined);
+  await once(socket, 'secureConnect');
+  return socket;
+}
+
+async function fingerprint(port: number): Promise<string> {
+  const socket = await tlsConnection(port);
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
+/** What the server sends until it closes. */
+async function readAll(socket: TLSSocket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  if (!socket.destroyed) await once(socket, 'close');
+  return text;
+}

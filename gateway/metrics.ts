@@ -1,0 +1,173 @@
+/** Prometheus metrics. Numbers are counted where things happen and read here, at a scrape. No label names anybody. */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { rungs } from '../tunnel-protocol/index.ts';
+import { dropReasons, type GatewayCounters } from './counters.ts';
+
+export interface MetricsSources {
+  readonly counters: GatewayCounters;
+  readonly sfu: { readonly counters: Readonly<Record<string, number>>; sessionsByRung(): ReadonlyMap<string, number> };
+  readonly directory: { readonly up: boolean };
+}
+
+const loopDelayQuantiles = [50, 99] as const;
+const nanosecondsPerSecond = 1e9;
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
+
+  constructor(sources: MetricsSources) {
+    this.#loopDelay.enable();
+    this.#addSessions(sources);
+    this.#addDatagrams(sources);
+    this.#addSfu(sources);
+    this.#addLoopDelay();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  close(): void {
+    this.#loopDelay.disable();
+    this.#registry.clear();
+  }
+
+  #addSessions({ counters, sfu, directory }: MetricsSources): void {
+    const registers = [this.#registry];
+    new Gauge({
+      name: 'sallyport_sessions',
+      help: 'Sessions by the rung that carries their media; none before the first nomination',
+      labelNames: ['rung'],
+      registers,
+      collect() {
+        const byRung = sfu.sessionsByRung();
+        for (const rung of ['none', ...rungs]) this.set({ rung }, byRung.get(rung) ?? 0);
+      },
+    });
+    new Gauge({
+      name: 'sallyport_directory_up',
+      help: 'Whether the directory answers',
+      registers,
+      collect() {
+        this.set(directory.up ? 1 : 0);
+      },
+    });
+    new Counter({
+      name: 'sallyport_rung_attempts_total',
+      help: 'Tunnel connections asked for, by outcome',
+      labelNames: ['rung', 'outcome'],
+      registers,
+      collect() {
+        this.reset();
+        this.inc({ rung: 'websocket', outcome: 'accepted' }, counters.tunnelsAccepted);
+        this.inc({ rung: 'websocket', outcome: 'refused' }, counters.tunnelsRefused);
+      },
+    });
+    new Counter({
+      name: 'sallyport_refused_total',
+      help: 'Requests, connections, datagrams and messages turned away as not authentic or not allowed, by reason',
+      labelNames: ['reason'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [reason, count] of counters.refused) this.inc({ reason }, count);
+        for (const [reason, count] of Object.entries(sfu.counters)) if (isRefusal(reason)) this.inc({ reason }, count);
+      },
+    });
+  }
+
+  #addDatagrams({ counters }: MetricsSources): void {
+    const registers = [this.#registry];
+    const traffics = { udp: counters.udp, websocket: counters.websocket };
+    new Counter({
+      name: 'sallyport_datagrams_total',
+      help: 'Datagrams of all classes by rung',
+      labelNames: ['rung', 'direction'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [rung, { received, sent }] of Object.entries(traffics)) {
+          this.inc({ rung, direction: 'in' }, received);
+          this.inc({ rung, direction: 'out' }, sent);
+        }
+      },
+    });
+    new Counter({
+      name: 'sallyport_datagrams_dropped_total',
+      help: 'Datagrams that went no further',
+      labelNames: ['rung', 'reason'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [rung, { dropped }] of Object.entries(traffics)) {
+          for (const reason of dropReasons) this.inc({ rung, reason }, dropped[reason]);
+        }
+      },
+    });
+  }
+
+  #addSfu({ sfu }: MetricsSources): void {
+    const registers = [this.#registry];
+    new Counter({
+      name: 'sallyport_sfu_packets_total',
+      help: 'RTP packets through the SFU',
+      labelNames: ['direction'],
+      registers,
+      collect() {
+        this.reset();
+        this.inc({ direction: 'in' }, sfu.counters['rtp_in'] ?? 0);
+        this.inc({ direction: 'out' }, sfu.counters['rtp_out'] ?? 0);
+      },
+    });
+    new Counter({
+      name: 'sallyport_sfu_events_total',
+      help: 'What else the SFU counts',
+      labelNames: ['event'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [event, count] of Object.entries(sfu.counters)) {
+          if (event !== 'rtp_in' && event !== 'rtp_out' && !isRefusal(event)) this.inc({ event }, count);
+        }
+      },
+    });
+  }
+
+  #addLoopDelay(): void {
+    const delay = this.#loopDelay;
+    new Gauge({
+      name: 'sallyport_event_loop_delay_seconds',
+      help: 'Delay of the event loop since the scrape before',
+      labelNames: ['quantile'],
+      registers: [this.#registry],
+      collect() {
+        for (const percent of loopDelayQuantiles) {
+          this.set({ quantile: String(percent / 100) }, delay.percentile(percent) / nanosecondsPerSecond);
+        }
+        this.set({ quantile: '1' }, delay.max / nanosecondsPerSecond);
+        delay.reset();
+      },
+    });
+  }
+}
+
+const refusal = new RegExp(
+  [
+    '^dtls_(refused_.*|malformed|plaintext_alert|hello_after_connected|replayed|undecryptable|renegotiation|unexpected|overflow)$',
+    '^ice_(malformed|bad_.*|missing_.*|unknown_.*|wrong_.*|role_conflicts|foreign_path|stale_nominations)$',
+    '^srtp_(malformed|unauthenticated|replayed|too_.*)$',
+    '^(offers|requests|streams)_refused$',
+    '^(control_errors|control_unattached|datagrams_(unknown|unowned|early)|rtc?p_malformed)$',
+  ].join('|'),
+);
+
+/** Which of the SFU's counts are of something turned away. */
+function isRefusal(name: string): boolean {
+  return refusal.test(name);
+}

@@ -1,0 +1,69 @@
+/** Every error the public port answers with: `application/problem+json` (RFC 9457) with a stable `code`. */
+
+export interface HttpReply {
+  readonly status: number;
+  /** Names in lower case. `content-length` is the engine's business. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+interface ProblemEntry {
+  readonly status: number;
+  readonly title: string;
+}
+
+export const problems = {
+  'bad-request': { status: 400, title: 'The request is not understood.' },
+  'token-missing': { status: 401, title: 'A token is needed.' },
+  'token-invalid': { status: 401, title: 'The token is not valid.' },
+  'token-expired': { status: 401, title: 'The token has expired.' },
+  'room-mismatch': { status: 403, title: 'The token is for another room.' },
+  'not-permitted': { status: 403, title: 'The token does not permit this.' },
+  'origin-not-allowed': { status: 403, title: 'This web origin may not use this server.' },
+  'not-found': { status: 404, title: 'There is nothing here.' },
+  'session-unknown': { status: 404, title: 'This session is not known, or has ended.' },
+  'method-not-allowed': { status: 405, title: 'This method cannot be used here.' },
+  'payload-too-large': { status: 413, title: 'The body is too large.' },
+  'upgrade-required': { status: 426, title: 'This is a WebSocket endpoint.' },
+  'too-many-requests': { status: 429, title: 'Too many requests from this address.' },
+  'headers-too-large': { status: 431, title: 'The request header is too large.' },
+  internal: { status: 500, title: 'The server failed.' },
+  draining: { status: 503, title: 'This edge takes no new sessions; use another one.' },
+  'room-full': { status: 503, title: 'The room is full.' },
+} as const satisfies Record<string, ProblemEntry>;
+
+export type ProblemCode = keyof typeof problems;
+
+/** A refusal: what went wrong, for the client, in one sentence that says what to do. Never holds a token. */
+export class Problem {
+  readonly code: ProblemCode;
+  readonly detail: string;
+
+  constructor(code: ProblemCode, detail: string) {
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+export function problem(code: ProblemCode, detail: string): Problem {
+  return new Problem(code, detail);
+}
+
+export function problemReply(refusal: Problem, headers: Readonly<Record<string, string>> = {}): HttpReply {
+  const { status, title } = problems[refusal.code];
+  return {
+    status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
+    body: JSON.stringify({ type: 'about:blank', title, status, code: refusal.code, detail: refusal.detail }),
+  };
+}
+
+export function jsonReply(status: number, value: object): HttpReply {
+  return {
+    status,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+    body: JSON.stringify(value),
+  };
+}
+
+export const emptyReply: HttpReply = { status: 204, headers: { 'cache-control': 'no-store' }, body: '' };

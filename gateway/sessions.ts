@@ -1,0 +1,193 @@
+/** `POST /v1/sessions` and `DELETE /v1/sessions/:id`: who may come in, and what they are given. */
+import { randomBytes } from 'node:crypto';
+import { SfuError, type Sfu } from '../sfu/index.ts';
+import { parseAuthority } from './addresses.ts';
+import type { JoinGrant, TokenAuthority } from './auth.ts';
+import { bearerToken } from './bearer.ts';
+import type { AuthMode, Config } from './config.ts';
+import type { Directory } from './directory.ts';
+import type { RequestHead } from './engine/index.ts';
+import { maxJsonBytes, readJsonObject } from './json-body.ts';
+import { isName, isRoomName } from './names.ts';
+import { emptyReply, jsonReply, Problem, problem, problemReply, type HttpReply } from './problem.ts';
+import type { RateLimiter } from './rate-limit.ts';
+import type { Route, RoutedRequest } from './router.ts';
+
+const maxClientTextLength = 64;
+
+export interface SessionsDeps {
+  readonly sfu: Sfu;
+  readonly tokens: TokenAuthority;
+  readonly directory: Directory;
+  readonly auth: AuthMode;
+  readonly node: string;
+  readonly sessionGraceMs: number;
+  readonly publicHost: Config['publicHost'];
+  /** The port that is listened on. */
+  readonly port: () => number;
+  readonly limiter: RateLimiter;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly draining: () => boolean;
+  readonly refused: (reason: string) => void;
+}
+
+interface SessionBody {
+  readonly room: string;
+  readonly token: string | null;
+  readonly name: string | null;
+}
+
+const openGrant = { identity: null, name: null, can: ['publish', 'subscribe', 'data'], hidden: false } as const;
+
+export function sessionRoutes(deps: SessionsDeps): readonly Route[] {
+  const sessions = new Sessions(deps);
+  return [
+    {
+      method: 'POST',
+      pattern: '/v1/sessions',
+      maxBodyBytes: maxJsonBytes,
+      handle: (request) => sessions.open(request),
+    },
+    {
+      method: 'DELETE',
+      pattern: '/v1/sessions/:id',
+      maxBodyBytes: 0,
+      handle: (request) => sessions.end(request),
+    },
+  ];
+}
+
+class Sessions {
+  readonly #deps: SessionsDeps;
+
+  constructor(deps: SessionsDeps) {
+    this.#deps = deps;
+  }
+
+  async open({ head, body }: RoutedRequest): Promise<HttpReply> {
+    const { limiter, now, draining } = this.#deps;
+    if (!limiter.take(head.remoteAddress, now())) {
+      const refusal = problem(
+        'too-many-requests',
+        'Too many sessions were asked for from this address; wait a moment.',
+      );
+      return this.#refuse(refusal, { 'retry-after': '2' });
+    }
+    if (draining()) {
+      return this.#refuse(problem('draining', 'This edge is being taken out of service; connect to another one.'));
+    }
+    const wanted = readBody(body);
+    if (wanted instanceof Problem) return this.#refuse(wanted);
+    const tunnelHost = this.#tunnelHost(head);
+    if (tunnelHost === null) return this.#refuse(problem('bad-request', 'The Host header is not a host and port.'));
+    const grant = await this.#grant(wanted);
+    if (grant instanceof Problem) return this.#refuse(grant);
+    return this.#admit(wanted, grant, tunnelHost);
+  }
+
+  async end({ head, params }: RoutedRequest): Promise<HttpReply> {
+    const token = bearerToken(head);
+    if (token === null) {
+      return this.#refuse(problem('token-missing', 'Send the resume token as Authorization: Bearer.'));
+    }
+    const claims = this.#deps.tokens.verifyResumeToken(token);
+    if (claims === null) return this.#refuse(problem('token-invalid', 'This is not a resume token of this server.'));
+    if (claims.session !== params['id']) {
+      return this.#refuse(problem('not-permitted', 'The resume token is that of another session.'));
+    }
+    await this.#deps.directory.removeSession(claims.session);
+    if (this.#deps.sfu.endSession(claims.session, 'left')) return emptyReply;
+    return this.#refuse(problem('session-unknown', 'The session has ended already, or was never here.'));
+  }
+
+  async #admit(wanted: SessionBody, grant: JoinGrant, tunnelHost: string): Promise<HttpReply> {
+    const { sfu, directory, tokens, node, sessionGraceMs } = this.#deps;
+    const sessionId = randomBytes(16).toString('base64url');
+    const identity = grant.identity ?? `guest-${randomBytes(4).toString('hex')}`;
+    let epoch: number;
+    try {
+      ({ epoch } = sfu.openSession({
+        sessionId,
+        room: wanted.room,
+        identity,
+        name: grant.name ?? wanted.name ?? identity,
+        can: grant.can,
+        hidden: grant.hidden,
+      }));
+    } catch (error) {
+      if (!(error instanceof SfuError)) throw error;
+      if (error.code === 'room-full') {
+        return this.#refuse(problem('room-full', 'The room has as many participants as it may have.'));
+      }
+      if (error.code === 'closed') return this.#refuse(problem('draining', 'This edge is shutting down.'));
+      throw error;
+    }
+    await directory.putSession(sessionId, node);
+    return jsonReply(201, {
+      sessionId,
+      resumeToken: tokens.issueResumeToken({ session: sessionId, room: wanted.room, node, epoch }),
+      iceServers: [],
+      tunnel: { websocket: `wss://${tunnelHost}/tunnel/v1/ws`, httpStream: null, longPoll: null },
+      policy: { sessionGraceMs },
+    });
+  }
+
+  async #grant(wanted: SessionBody): Promise<JoinGrant | Problem> {
+    if (wanted.token === null) {
+      if (this.#deps.auth === 'open') return { ...openGrant, room: wanted.room };
+      return problem('token-missing', 'Joining needs a token; ask whoever invited you for a link or a token.');
+    }
+    const grant = await this.#deps.tokens.verifyJoinToken(wanted.token);
+    if (grant instanceof Problem) return grant;
+    if (grant.room !== wanted.room && grant.room !== '*') {
+      return problem('room-mismatch', 'The token is for another room; join the room that it names.');
+    }
+    if (!grant.can.some((permission) => permission !== 'admin')) {
+      return problem(
+        'not-permitted',
+        'The token permits neither publish, subscribe nor data, so there is nothing to join for.',
+      );
+    }
+    return grant;
+  }
+
+  #tunnelHost(head: RequestHead): string | null {
+    const { publicHost, port } = this.#deps;
+    if (publicHost !== null) return authority(publicHost.host, publicHost.port ?? port());
+    const requested = parseAuthority(head.header('host'));
+    return requested === null ? null : authority(requested.host, requested.port ?? 443);
+  }
+
+  #refuse(refusal: Problem, headers: Readonly<Record<string, string>> = {}): HttpReply {
+    this.#deps.refused(refusal.code);
+    return problemReply(refusal, headers);
+  }
+}
+
+function authority(host: string, port: number): string {
+  return port === 443 ? host : `${host}:${String(port)}`;
+}
+
+function readBody(bytes: Uint8Array): SessionBody | Problem {
+  const body = readJsonObject(bytes);
+  if (body instanceof Problem) return body;
+  const { room, token, name, client } = body;
+  if (typeof room !== 'string' || !isRoomName(room)) {
+    return problem('bad-request', '"room" must be a text of 1 to 64 printable characters.');
+  }
+  if (token !== undefined && typeof token !== 'string') return problem('bad-request', '"token" must be a text.');
+  if (name !== undefined && (typeof name !== 'string' || !isName(name))) {
+    return problem('bad-request', '"name" must be a text of 1 to 64 printable characters.');
+  }
+  if (!isClient(client)) {
+    return problem('bad-request', '"client" must be an object with the texts "kind" and "version".');
+  }
+  return { room, token: token === undefined || token === '' ? null : token, name: name ?? null };
+}
+
+function isClient(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { kind, version } = value as Record<string, unknown>;
+  return [kind, version].every((text) => typeof text === 'string' && text.length <= maxClientTextLength);
+}

@@ -1,0 +1,106 @@
+/** `GET /tunnel/v1/ws`: proves whose tunnel a WebSocket is, and ties it to the session in the SFU. */
+import { SfuError, type Sfu } from '../sfu/index.ts';
+import { maxMessageBytes } from '../tunnel-protocol/index.ts';
+import type { TokenAuthority } from './auth.ts';
+import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
+import type { GatewayCounters } from './counters.ts';
+import type { EngineSocket, RequestHead, SocketEvents, UpgradeDecision, WebSocketRoute } from './engine/index.ts';
+import { FlushQueue } from './flush-queue.ts';
+import type { Origins } from './origins.ts';
+import { Problem, problem, problemReply } from './problem.ts';
+import { TunnelPath } from './tunnel-path.ts';
+
+const idleTimeoutSeconds = 32;
+
+export interface TunnelWebSocketDeps {
+  readonly sfu: Sfu;
+  readonly tokens: TokenAuthority;
+  readonly origins: Origins;
+  readonly node: string;
+  readonly counters: GatewayCounters;
+}
+
+export class TunnelWebSocket implements WebSocketRoute {
+  readonly path = '/tunnel/v1/ws';
+  readonly maxMessageBytes = maxMessageBytes;
+  readonly idleTimeoutSeconds = idleTimeoutSeconds;
+  readonly #deps: TunnelWebSocketDeps;
+  readonly #flushes = new FlushQueue();
+  readonly #open = new Set<TunnelPath>();
+
+  constructor(deps: TunnelWebSocketDeps) {
+    this.#deps = deps;
+  }
+
+  get openTunnels(): number {
+    return this.#open.size;
+  }
+
+  readonly upgrade = (head: RequestHead): UpgradeDecision => {
+    const { counters } = this.#deps;
+    const session = this.#authenticate(head);
+    if (session instanceof Problem) {
+      counters.refuse(session.code);
+      counters.tunnelsRefused++;
+      return { accept: false, reply: problemReply(session) };
+    }
+    return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attach(session, socket) };
+  };
+
+  /** To be called every few seconds. */
+  checkStalled(nowMs: number): void {
+    for (const path of this.#open) path.checkStalled(nowMs);
+  }
+
+  /** The session's id. */
+  #authenticate(head: RequestHead): string | Problem {
+    const { origins, tokens, sfu, node } = this.#deps;
+    if (!origins.allows(head)) {
+      return problem('origin-not-allowed', "Name the page's origin in SALLYPORT_ORIGINS.");
+    }
+    if (!offeredSubprotocols(head).includes(tunnelSubprotocol)) {
+      return problem('bad-request', `Offer the WebSocket subprotocol ${tunnelSubprotocol}.`);
+    }
+    const token = tunnelToken(head);
+    if (token === null) {
+      return problem('token-missing', 'Prove the session by its resume token, as subprotocol or Authorization header.');
+    }
+    const claims = tokens.verifyResumeToken(token);
+    if (claims === null) return problem('token-invalid', 'This is not a resume token of this server.');
+    if (claims.node !== node || !sfu.hasSession(claims.session)) {
+      return problem('session-unknown', 'The session has ended; ask for a new one.');
+    }
+    return claims.session;
+  }
+
+  #attach(session: string, socket: EngineSocket): SocketEvents {
+    const { sfu, counters } = this.#deps;
+    const path = new TunnelPath(socket, this.#receive, counters.websocket, this.#flushes);
+    counters.tunnelsAccepted++;
+    this.#open.add(path);
+    try {
+      sfu.attach(session, path);
+    } catch (error) {
+      if (!(error instanceof SfuError)) throw error;
+      // It ended between the upgrade and now.
+      path.closeWith('unknown-session');
+    }
+    return {
+      message: (bytes, isBinary) => {
+        path.handleMessage(bytes, isBinary);
+      },
+      drain: () => {
+        path.handleDrain();
+      },
+      closed: () => {
+        path.handleClosed();
+        this.#open.delete(path);
+        sfu.detach(path);
+      },
+    };
+  }
+
+  readonly #receive = (path: Parameters<Sfu['receive']>[0], datagram: Uint8Array): void => {
+    this.#deps.sfu.receive(path, datagram);
+  };
+}
