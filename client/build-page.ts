@@ -1,0 +1,50 @@
+/**
+ * Builds the demo page into dist/client/page/: one bundle, one style sheet, their source maps, and what is copied.
+ * Run after tsc, from anywhere: `node dist/client/build-page.js`.
+ */
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import type { BuildOptions, Plugin } from 'esbuild';
+
+const source = fileURLToPath(new URL('../../client/page/', import.meta.url));
+const target = fileURLToPath(new URL('./page/', import.meta.url));
+const copied = ['index.html', 'icon.svg'];
+/** What the first visit costs on a slow network; later media stacks are to be loaded when they are needed. */
+const maxEntryBytes = 40 * 1024;
+
+/** The doors export everything; modules have no effect but their exports, so what the page does not use is left out. */
+const withoutSideEffects: Plugin = {
+  name: 'without-side-effects',
+  setup(builder) {
+    builder.onResolve({ filter: /^\./ }, async (request) => {
+      if (request.pluginData === 'resolving') return undefined;
+      const { path, importer, resolveDir, kind, namespace } = request;
+      const resolved = await builder.resolve(path, { importer, resolveDir, kind, namespace, pluginData: 'resolving' });
+      return resolved.errors.length > 0 ? resolved : { ...resolved, sideEffects: false };
+    });
+  },
+};
+
+await mkdir(target, { recursive: true });
+const common = {
+  outdir: target,
+  bundle: true,
+  minify: true,
+  sourcemap: true,
+  target: ['chrome110', 'firefox115', 'safari16.4'],
+  logLevel: 'warning',
+} satisfies BuildOptions;
+await build({ ...common, entryPoints: [`${source}app.ts`], format: 'esm', plugins: [withoutSideEffects] });
+await build({ ...common, entryPoints: [`${source}style.css`] });
+await Promise.all(copied.map((name) => copyFile(source + name, target + name)));
+
+const entryBytes = gzipSync(await readFile(`${target}app.js`)).length;
+const styleBytes = gzipSync(await readFile(`${target}style.css`)).length;
+const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
+console.log(`page: app.js ${kib(entryBytes)} gzipped (at most ${kib(maxEntryBytes)}), style.css ${kib(styleBytes)}`);
+if (entryBytes > maxEntryBytes) {
+  console.error('page: app.js is too large; load what the first view does not need later, by a dynamic import');
+  process.exitCode = 1;
+}

@@ -1,0 +1,163 @@
+/**
+ * The public face of a call, the same in Node and in a browser; only the type of a track differs.
+ *
+ * ```ts
+ * const call = await join('https://edge.example', { room: 'standup', name: 'Ada', token, signal });
+ * call.on('rung', ({ from, to, reason }) => console.log(`${from} → ${to}: ${reason}`));
+ * call.on('track', ({ track, mid, kind }) => play(track));
+ * const camera = await call.publish(track);
+ * await camera.mute();
+ * await call.leave();
+ * ```
+ */
+import type {
+  ControlRung,
+  MediaKind,
+  ParticipantInfo,
+  ParticipantStatus,
+  Rung,
+  SlotAssignment,
+  Source,
+} from '../tunnel-protocol/index.ts';
+import type { ClientError } from './errors.ts';
+import type { EventSource } from './emitter.ts';
+
+/** What `join(url, options)` takes. Wrong values reject with ClientError `bad-option`. */
+export interface JoinOptions {
+  readonly room: string;
+  /** A join token; may be left out where the edge admits everyone. */
+  readonly token?: string;
+  /** Shown to the others. */
+  readonly name?: string;
+  /** Calls the join off: it rejects with ClientError `aborted`. Without effect once joined. */
+  readonly signal?: AbortSignal;
+  /** The rungs that media may use; all of this client's if absent. With `['websocket']` no UDP packet leaves. */
+  readonly rungs?: readonly Rung[];
+  /** Extra authorities that may sign the certificate of the edge, PEM. Node only. */
+  readonly ca?: string | readonly string[];
+  /** Accepts any certificate of the edge. For tests on a machine of your own only. Node only. */
+  readonly insecure?: boolean;
+  /** How long the whole join may take before it rejects; 15 000 if absent. */
+  readonly timeoutMs?: number;
+}
+
+/** Why media moved. `joined`: its first path. */
+export type RungReason = 'joined' | 'better-rung-proven' | 'rung-failed' | 'requested';
+
+export interface RungChange {
+  /** Null at the first rung of a call. */
+  readonly from: Rung | null;
+  readonly to: Rung;
+  readonly reason: RungReason;
+}
+
+/** A receive slot came to life. The track lives as long as the call; who is shown on it is told by `slots`. */
+export interface TrackEvent<Track> {
+  readonly track: Track;
+  /** Names the slot; the `mid` of its {@link SlotAssignment}. */
+  readonly mid: string;
+  readonly kind: MediaKind;
+}
+
+export interface TrackStats {
+  readonly mid: string;
+  readonly kind: MediaKind;
+  readonly direction: 'send' | 'receive';
+  readonly packets: number;
+  readonly bytes: number;
+  /** Receiving: packets that should have come and did not (RFC 3550 section 6.4.1). Sending: as the server reports it. */
+  readonly lost: number;
+  readonly jitterMs: number;
+}
+
+/** Counters grow over the whole call. Byte counts are of RTP packets, headers included, without SRTP's tag. */
+export interface CallStats {
+  readonly rung: Rung;
+  readonly controlRung: ControlRung;
+  /** Of the media path's latest check; null before the first. */
+  readonly roundTripMs: number | null;
+  /** Of the control channel's latest ping; null before the first. */
+  readonly controlRoundTripMs: number | null;
+  readonly packetsSent: number;
+  readonly bytesSent: number;
+  readonly packetsReceived: number;
+  readonly bytesReceived: number;
+  readonly packetsLost: number;
+  /** From the beginning of the join until media could flow. */
+  readonly joinMs: number;
+  readonly tracks: readonly TrackStats[];
+}
+
+export interface CallEvents<Track> {
+  rung: RungChange;
+  track: TrackEvent<Track>;
+  'participant-joined': ParticipantInfo;
+  'participant-left': ParticipantInfo;
+  'participant-updated': ParticipantInfo;
+  /** The server changed what it says of this participant: a moderator muted a publication. */
+  'self-updated': ParticipantInfo;
+  /** The whole assignment of the receive slots, whenever it changes. */
+  slots: readonly SlotAssignment[];
+  /** The control channel lost its connection, or has one again. Media on another connection goes on. */
+  control: { readonly connected: boolean };
+  /** Once a second. */
+  stats: CallStats;
+  /** Once. `error` is null after `leave()`. Nothing follows. */
+  closed: { readonly error: ClientError | null };
+}
+
+export interface PublishOptions {
+  /** What the track shows; `microphone` for audio and `camera` for video if absent. */
+  readonly source?: Source;
+  readonly muted?: boolean;
+}
+
+export interface PublishedTrack<Track> {
+  readonly track: Track;
+  readonly source: Source;
+  readonly muted: boolean;
+  mute(muted?: boolean): Promise<void>;
+  unpublish(): Promise<void>;
+}
+
+export interface SubscribeOptions {
+  /** The participant to pin as main; null lets the server choose. */
+  readonly main?: string | null;
+  /** Kinds switched off are not sent at all. */
+  readonly audio?: boolean;
+  readonly video?: boolean;
+}
+
+/** Every method that talks to the server rejects with a ClientError. */
+export interface Call<Track = unknown> extends EventSource<CallEvents<Track>> {
+  /** The rung that carries media. */
+  readonly rung: Rung;
+  /** The rung that carries the control channel. */
+  readonly controlRung: ControlRung;
+  readonly sessionId: string;
+  readonly self: ParticipantInfo;
+  /** The others in the room. */
+  readonly participants: readonly ParticipantInfo[];
+  readonly slots: readonly SlotAssignment[];
+  /** The tracks of the slots that are alive already; later ones come by `track`. */
+  readonly tracks: readonly TrackEvent<Track>[];
+  readonly closed: boolean;
+
+  publish(track: Track, options?: PublishOptions): Promise<PublishedTrack<Track>>;
+  unpublish(track: Track): Promise<void>;
+  mute(track: Track, muted?: boolean): Promise<void>;
+  /** What is left out stays as it is. */
+  subscribe(options: SubscribeOptions): Promise<void>;
+  /** Replaces this participant's status, which the others see; at most 1 KiB as JSON. */
+  status(status: ParticipantStatus): Promise<void>;
+  /** Asks the publisher behind a slot for a key frame. For decoders that lost track. */
+  requestKeyFrame(mid: string): void;
+  /**
+   * Moves media to another proven rung, make before break, and stays there while that rung works.
+   * Rejects with `rung-unavailable` when it does not carry media.
+   */
+  switchRung(rung: Rung): Promise<void>;
+  stats(): CallStats;
+  /** Leaves the room and frees everything. Idempotent; never rejects. */
+  leave(): Promise<void>;
+}

@@ -1,0 +1,4 @@
+export type { IceClientCounters } from './counters.ts';
+export * from './ice-client.ts';
+export type * from './types.ts';
+export type { IceCredentials } from '../../tunnel-protocol/index.ts';

@@ -1,0 +1,21 @@
+/** The Node client: `import { join } from 'sallyport/client'`. */
+export type {
+  Call,
+  CallEvents,
+  CallStats,
+  JoinOptions,
+  PublishOptions,
+  PublishedTrack,
+  RungChange,
+  RungReason,
+  SubscribeOptions,
+  TrackEvent,
+  TrackStats,
+} from './call.ts';
+export { ClientError, clientErrors } from './errors.ts';
+export type { ClientErrorCode } from './errors.ts';
+export { ClipSource, IvfRecorder, OpusRecorder, loadClip } from './media/index.ts';
+export type { Clip } from './media/index.ts';
+export { join } from './node/join.ts';
+export type { JoinStep, NodeJoinOptions } from './node/join.ts';
+export type { NodeCall } from './node/node-call.ts';

@@ -1,0 +1,250 @@
+/** `join()` for Node: session, control channel, offer and answer, ICE on all allowed rungs at once, DTLS. */
+import { randomBytes } from 'node:crypto';
+import type { Rung, Source } from '../../tunnel-protocol/index.ts';
+import type { JoinOptions } from '../call.ts';
+import { systemClock } from '../clock.ts';
+import type { ClientClock } from '../clock.ts';
+import { ControlClient, createSession, deleteSession } from '../control/index.ts';
+import type { Session } from '../control/index.ts';
+import { createDtlsIdentity } from '../dtls/index.ts';
+import { ClientError, asClientError } from '../errors.ts';
+import { Roster } from '../page-model/roster.ts';
+import { clientVersion } from '../version.ts';
+import { checkJoinOptions } from './join-options.ts';
+import { MediaSession } from './media-session.ts';
+import { NodeCall } from './node-call.ts';
+import { createEdgeHttp } from './node-fetch.ts';
+import { nodeSocketFactory } from './node-socket.ts';
+import { NodeTransport } from './node-transport.ts';
+import { readAnswer } from './sdp-answer.ts';
+import { writeOffer } from './sdp-offer.ts';
+import { explainConnectionError, tlsTrust } from './tls-trust.ts';
+import type { TlsTrust } from './tls-trust.ts';
+
+/** `session`: the edge admitted us. `control`: signalling works. `negotiated`: the answer is there. `media`: it flows. */
+export type JoinStep = 'session' | 'control' | 'negotiated' | 'media';
+
+export interface NodeJoinOptions extends JoinOptions {
+  /** Told at the end of each step, with the ms since the beginning of the join. */
+  readonly onStep?: (step: JoinStep, ms: number) => void;
+}
+
+const defaultTimeoutMs = 15_000;
+
+/**
+ * Joins a room at an edge and resolves when media can flow.
+ * Rejects with a ClientError and leaves nothing behind: no socket, no timer, no session.
+ */
+export async function join(url: string, options: NodeJoinOptions): Promise<NodeCall> {
+  const rungs = checkJoinOptions(options);
+  const attempt = new JoinAttempt(url, options, rungs, tlsTrust(options));
+  try {
+    return await attempt.run();
+  } catch (error) {
+    throw await attempt.abandon(error);
+  } finally {
+    attempt.disarm();
+  }
+}
+
+class JoinAttempt {
+  readonly #url: string;
+  readonly #options: NodeJoinOptions;
+  readonly #rungs: ReadonlySet<Rung>;
+  readonly #trust: TlsTrust;
+  readonly #http: ReturnType<typeof createEdgeHttp>;
+  readonly #clock: ClientClock = systemClock;
+  readonly #startedAt: number;
+  /** Its reason is the ClientError to reject with. */
+  readonly #abort = new AbortController();
+  readonly #disarm: (() => void)[] = [];
+  #session: Session | null = null;
+  #control: ControlClient | null = null;
+  #transport: NodeTransport | null = null;
+  #step: JoinStep | null = null;
+
+  constructor(url: string, options: NodeJoinOptions, rungs: ReadonlySet<Rung>, trust: TlsTrust) {
+    this.#url = url;
+    this.#options = options;
+    this.#rungs = rungs;
+    this.#trust = trust;
+    this.#http = createEdgeHttp(trust);
+    this.#startedAt = this.#clock.now();
+    const timer = this.#clock.setTimer(() => {
+      this.#fail(this.#timedOut());
+    }, options.timeoutMs ?? defaultTimeoutMs);
+    const { signal } = options;
+    const callOff = (): void => {
+      this.#fail(new ClientError('aborted', { cause: signal?.reason }));
+    };
+    if (signal?.aborted === true) callOff();
+    signal?.addEventListener('abort', callOff, { once: true });
+    this.#disarm.push(() => {
+      this.#clock.clearTimer(timer);
+      signal?.removeEventListener('abort', callOff);
+      void this.#http.close();
+    });
+  }
+
+  async run(): Promise<NodeCall> {
+    const identityMade = createDtlsIdentity();
+    // Should the session be refused first, nobody waits for it any more.
+    identityMade.catch(() => undefined);
+    const session = await this.#createSession();
+    const control = this.#connectControl(session);
+    const roster = new Roster();
+    this.#disarm.push(control.on('event', (notice) => void roster.apply(notice)));
+
+    const identity = await this.#unlessFailed(identityMade);
+    const transport = new NodeTransport({ identity, control, rungs: this.#rungs, clock: this.#clock });
+    this.#transport = transport;
+    this.#disarm.push(
+      transport.on('closed', (error) => {
+        this.#fail(error);
+      }),
+    );
+    const cname = randomBytes(9).toString('base64url');
+    const ssrcs = chooseSsrcs();
+    const sdp = writeOffer({
+      ice: transport.localIce,
+      fingerprint: identity.fingerprint,
+      cname,
+      ssrcs,
+      originId: String(randomBytes(6).readUIntBE(0, 6)),
+      originVersion: 1,
+    });
+    // Both leave with the first bytes of the connection.
+    const [joined, offered] = await this.#unlessFailed(
+      Promise.all([control.request({ type: 'join' }), control.request({ type: 'offer', sdp })]),
+    );
+    roster.begin(joined.self, joined.participants);
+    const answer = readAnswer(offered.sdp);
+    this.#reached('negotiated');
+
+    const media = new MediaSession({ transport, clock: this.#clock, cname, ssrcs, answer });
+    const connected = new Promise<void>((resolve) => {
+      transport.once('connected', () => {
+        resolve();
+      });
+    });
+    const nominated = new Promise<void>((resolve) => {
+      transport.once('rung', () => {
+        resolve();
+      });
+    });
+    transport.start(answer);
+    await this.#unlessFailed(Promise.all([connected, nominated]));
+    this.#reached('media');
+    this.disarm();
+    const joinMs = this.#clock.now() - this.#startedAt;
+    return new NodeCall({
+      sessionId: session.sessionId,
+      control,
+      transport,
+      media,
+      roster,
+      clock: this.#clock,
+      joinMs,
+    });
+  }
+
+  /** Removes what could still act on the attempt. Idempotent. */
+  disarm(): void {
+    for (const undo of this.#disarm.splice(0)) undo();
+  }
+
+  /** Frees everything; returns the error to throw. */
+  async abandon(error: unknown): Promise<ClientError> {
+    const reason: unknown = this.#abort.signal.aborted ? this.#abort.signal.reason : error;
+    this.#transport?.close();
+    const control = this.#control;
+    const session = this.#session;
+    const toldByControl = control?.connected === true;
+    control?.close('the join failed');
+    // Without a control channel, only a request can tell the edge not to wait for us.
+    if (session !== null && !toldByControl) await deleteSession(this.#url, session, this.#http.fetch);
+    return asClientError(reason, 'edge-unreachable');
+  }
+
+  async #createSession(): Promise<Session> {
+    const { room, token, name } = this.#options;
+    const session = await createSession(
+      this.#url,
+      { room, token, name, client: { kind: 'node', version: clientVersion }, signal: this.#abort.signal },
+      this.#http.fetch,
+      explainConnectionError,
+    );
+    this.#session = session;
+    this.#reached('session');
+    this.#abort.signal.throwIfAborted();
+    return session;
+  }
+
+  #connectControl(session: Session): ControlClient {
+    const control = new ControlClient({
+      url: session.websocketUrl,
+      resumeToken: session.resumeToken,
+      openSocket: nodeSocketFactory(this.#trust),
+      graceMs: session.policy.sessionGraceMs,
+      clock: this.#clock,
+    });
+    this.#control = control;
+    this.#disarm.push(
+      control.once('connected', () => {
+        this.#reached('control');
+      }),
+      control.on('closed', ({ error }) => {
+        this.#fail(error ?? new ClientError('left'));
+      }),
+    );
+    control.connect();
+    return control;
+  }
+
+  #reached(step: JoinStep): void {
+    this.#step = step;
+    this.#options.onStep?.(step, this.#clock.now() - this.#startedAt);
+  }
+
+  #fail(error: ClientError): void {
+    this.#abort.abort(error);
+  }
+
+  /** The promise's own outcome, or the failure of the attempt if that comes first. */
+  #unlessFailed<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this.#abort;
+    return new Promise<T>((resolve, reject) => {
+      const fail = (): void => {
+        reject(signal.reason as ClientError);
+      };
+      if (signal.aborted) fail();
+      signal.addEventListener('abort', fail, { once: true });
+      const settled = (): void => {
+        signal.removeEventListener('abort', fail);
+      };
+      promise.then(resolve, reject).then(settled, settled);
+    });
+  }
+
+  #timedOut(): ClientError {
+    const detail = 'the join took too long';
+    switch (this.#step) {
+      case null:
+        return new ClientError('edge-unreachable', { detail });
+      case 'session':
+        return new ClientError('edge-unreachable', { detail: `${detail}: the WebSocket does not open` });
+      case 'control':
+        return new ClientError('no-reply', { detail });
+      default:
+        return new ClientError('media-unreachable', { detail: `tried: ${[...this.#rungs].join(', ')}` });
+    }
+  }
+}
+
+/** Random, not zero, and different from each other. */
+function chooseSsrcs(): Record<Source, number> {
+  const chosen = new Set<number>();
+  while (chosen.size < 3) chosen.add(Math.max(1, randomBytes(4).readUInt32BE()));
+  const [microphone, camera, screen] = [...chosen] as [number, number, number];
+  return { microphone, camera, screen };
+}

@@ -1,0 +1,257 @@
+/** A call that is joined: the API of call.ts for Node, with werift's tracks. `join()` makes it. */
+import type { MediaStreamTrack } from 'werift';
+import type { ParticipantInfo, ParticipantStatus, Rung, SlotAssignment, Source } from '../../tunnel-protocol/index.ts';
+import type {
+  Call,
+  CallEvents,
+  CallStats,
+  PublishOptions,
+  PublishedTrack,
+  SubscribeOptions,
+  TrackEvent,
+} from '../call.ts';
+import type { ClientClock } from '../clock.ts';
+import type { ControlClient } from '../control/index.ts';
+import { Emitter } from '../emitter.ts';
+import { ClientError } from '../errors.ts';
+import type { Roster } from '../page-model/roster.ts';
+import type { MediaSession } from './media-session.ts';
+import type { NodeTransport } from './node-transport.ts';
+import { NodePublishedTrack } from './published-track.ts';
+
+/** What `join()` has put together. */
+export interface NodeCallParts {
+  readonly sessionId: string;
+  readonly control: ControlClient;
+  readonly transport: NodeTransport;
+  readonly media: MediaSession;
+  readonly roster: Roster;
+  readonly clock: ClientClock;
+  readonly joinMs: number;
+}
+
+const reportIntervalMs = 1_000;
+/** How long the control channel may take to say why the server ended the media session. */
+const verdictMs = 1_500;
+/** How long `leave()` waits for the server's word; the connection is closed in any case. */
+const leaveTimeoutMs = 1_000;
+
+export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements Call<MediaStreamTrack> {
+  readonly sessionId: string;
+  readonly controlRung = 'websocket';
+  readonly #parts: NodeCallParts;
+  readonly #published = new Map<Source, NodePublishedTrack>();
+  readonly #tracks: TrackEvent<MediaStreamTrack>[] = [];
+  #timer: unknown;
+  #verdictTimer: unknown = null;
+  #subscription = { main: null as string | null, audio: true, video: true };
+  #leaving: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(parts: NodeCallParts) {
+    super();
+    const { control, transport, roster } = parts;
+    this.#parts = parts;
+    this.sessionId = parts.sessionId;
+    control.on('event', (notice) => {
+      const change = this.#closed ? null : roster.apply(notice);
+      if (change === null) return;
+      if (change.type === 'slots') {
+        this.#announceTracks(change.slots);
+        this.emit('slots', change.slots);
+      } else {
+        if (change.type === 'self-updated') this.#followMutes(change.participant);
+        this.emit(change.type, change.participant);
+      }
+    });
+    control.on('connected', () => {
+      if (!this.#closed) this.emit('control', { connected: true });
+    });
+    control.on('disconnected', () => {
+      if (!this.#closed) this.emit('control', { connected: false });
+    });
+    control.on('closed', ({ error }) => {
+      this.#end(this.#leaving === null ? error : null);
+    });
+    transport.on('rung', (change) => {
+      this.emit('rung', change);
+    });
+    transport.on('closed', (error) => {
+      this.#mediaClosed(error);
+    });
+    this.#announceTracks(roster.slots);
+    this.#timer = this.#startReports();
+  }
+
+  get rung(): Rung {
+    // A call is made when media can flow, so there is one.
+    return this.#parts.transport.rung ?? 'websocket';
+  }
+
+  get self(): ParticipantInfo {
+    return this.#parts.roster.self;
+  }
+
+  get participants(): readonly ParticipantInfo[] {
+    return this.#parts.roster.others;
+  }
+
+  get slots(): readonly SlotAssignment[] {
+    return this.#parts.roster.slots;
+  }
+
+  get tracks(): readonly TrackEvent<MediaStreamTrack>[] {
+    return this.#tracks;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  async publish(track: MediaStreamTrack, options: PublishOptions = {}): Promise<PublishedTrack<MediaStreamTrack>> {
+    this.#assertOpen();
+    const source = options.source ?? (track.kind === 'audio' ? 'microphone' : 'camera');
+    if ((track.kind === 'audio') !== (source === 'microphone')) {
+      throw new ClientError('bad-option', { detail: `a track of kind ${track.kind} cannot be a ${source}` });
+    }
+    if (this.#published.has(source)) throw new ClientError('already-publishing', { detail: source });
+    const published = new NodePublishedTrack(track, source, options.muted ?? false, this.#parts, () => {
+      this.#published.delete(source);
+    });
+    this.#published.set(source, published);
+    try {
+      await published.begin();
+    } catch (error) {
+      this.#published.delete(source);
+      throw error;
+    }
+    return published;
+  }
+
+  async unpublish(track: MediaStreamTrack): Promise<void> {
+    await this.#publishedOf(track).unpublish();
+  }
+
+  async mute(track: MediaStreamTrack, muted = true): Promise<void> {
+    await this.#publishedOf(track).mute(muted);
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<void> {
+    this.#assertOpen();
+    this.#subscription = { ...this.#subscription, ...options };
+    await this.#parts.control.request({ type: 'subscribe', ...this.#subscription });
+  }
+
+  async status(status: ParticipantStatus): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.control.request({ type: 'status', status });
+  }
+
+  requestKeyFrame(mid: string): void {
+    if (!this.#closed) this.#parts.media.requestKeyFrame(mid);
+  }
+
+  async switchRung(rung: Rung): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.transport.switchTo(rung);
+  }
+
+  stats(): CallStats {
+    const { control, transport, media, joinMs } = this.#parts;
+    const tracks = media.trackStats;
+    const sum = (direction: 'send' | 'receive', of: 'packets' | 'bytes' | 'lost'): number =>
+      tracks.reduce((total, track) => total + (track.direction === direction ? track[of] : 0), 0);
+    return {
+      rung: this.rung,
+      controlRung: this.controlRung,
+      roundTripMs: transport.roundTripMs,
+      controlRoundTripMs: control.roundTripMs,
+      packetsSent: sum('send', 'packets'),
+      bytesSent: sum('send', 'bytes'),
+      packetsReceived: sum('receive', 'packets'),
+      bytesReceived: sum('receive', 'bytes'),
+      packetsLost: sum('receive', 'lost'),
+      joinMs,
+      tracks,
+    };
+  }
+
+  leave(): Promise<void> {
+    return (this.#leaving ??= this.#leave());
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#closed) return;
+    const { control, clock } = this.#parts;
+    let timer: unknown = null;
+    const patience = new Promise<void>((resolve) => {
+      timer = clock.setTimer(resolve, leaveTimeoutMs);
+    });
+    // Refused or lost: the end of the connection says the same.
+    const left = control.request({ type: 'leave' }).catch(() => undefined);
+    await Promise.race([left, patience]);
+    clock.clearTimer(timer);
+    this.#end(null);
+  }
+
+  #startReports(): unknown {
+    const { clock, media } = this.#parts;
+    return clock.setTimer(() => {
+      if (this.#closed) return;
+      media.sendReports(Date.now());
+      this.#timer = this.#startReports();
+      this.emit('stats', this.stats());
+    }, reportIntervalMs);
+  }
+
+  /** A slot's track is given out when somebody is first shown on it. */
+  #announceTracks(slots: readonly SlotAssignment[]): void {
+    for (const { mid, participant } of slots) {
+      const slot = this.#parts.media.slots.get(mid);
+      if (slot === undefined || slot.announced || participant === null) continue;
+      slot.announced = true;
+      const event = { track: slot.track, mid, kind: slot.kind };
+      this.#tracks.push(event);
+      this.emit('track', event);
+    }
+  }
+
+  /** A moderator's mute holds here as well: nothing is sent that the server would drop. */
+  #followMutes(self: ParticipantInfo): void {
+    for (const { source, muted } of self.publications) {
+      if (muted) this.#published.get(source)?.mutedByServer();
+    }
+  }
+
+  #publishedOf(track: MediaStreamTrack): NodePublishedTrack {
+    for (const published of this.#published.values()) if (published.track === track) return published;
+    throw new ClientError('not-publishing');
+  }
+
+  #assertOpen(): void {
+    if (this.#closed || this.#leaving !== null) throw new ClientError('left');
+  }
+
+  /** The server ends DTLS whenever it ends a session. Why, the control channel tells, at about the same time. */
+  #mediaClosed(error: ClientError): void {
+    if (error.code !== 'session-ended') {
+      this.#end(error);
+      return;
+    }
+    this.#verdictTimer = this.#parts.clock.setTimer(() => {
+      this.#end(this.#leaving === null ? error : null);
+    }, verdictMs);
+  }
+
+  #end(error: ClientError | null): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { clock, control, media, transport } = this.#parts;
+    clock.clearTimer(this.#timer);
+    if (this.#verdictTimer !== null) clock.clearTimer(this.#verdictTimer);
+    transport.close();
+    media.close();
+    control.close();
+    this.emit('closed', { error });
+  }
+}

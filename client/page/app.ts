@@ -1,0 +1,145 @@
+/** The demo page: from the link and the form to a call, and back. */
+import { ClientError } from '../errors.ts';
+import { callLink, readLink, withTokenInFragment } from '../page-model/link.ts';
+import { wordsForError, wordsForRung } from '../page-model/words.ts';
+import { join } from './browser-call.ts';
+import type { BrowserCall, JoinStep } from './browser-call.ts';
+import { CallView } from './call-view.ts';
+import { Controls } from './controls.ts';
+import { LocalDevices } from './devices.ts';
+import type { DeviceKind } from './devices.ts';
+import { JoinView } from './join-view.ts';
+import { recall, remember } from './memory.ts';
+import { announce, clearNotice, clearNotices, notify } from './notices.ts';
+import { StripView } from './strip-view.ts';
+
+declare global {
+  interface Window {
+    /** The call of this page while there is one, for tests and for support in the browser's console. */
+    sallyportCall: BrowserCall | null;
+  }
+}
+
+const stepTexts: Readonly<Record<JoinStep, string>> = {
+  session: 'Asking the server…',
+  control: 'Opening the control channel…',
+  negotiation: 'Joining the room…',
+  media: 'Connecting sound and picture…',
+};
+/** A lost control channel usually comes back before anybody notices. */
+const controlPatienceMs = 2_500;
+
+window.sallyportCall = null;
+if (readLink(location.href).tokenInQuery) history.replaceState(null, '', withTokenInFragment(location.href));
+const link = readLink(location.href);
+const devices = new LocalDevices();
+const joinView = new JoinView(devices);
+const strip = new StripView();
+
+joinView.on('join', ({ name, room }) => void enter(name, room));
+window.addEventListener('pagehide', () => void window.sallyportCall?.leave());
+open();
+
+function open(): void {
+  const remembered = recall();
+  joinView.open(link.room || remembered.room, link.name || remembered.name);
+  const words = wordsForRung(link.rung, link.unknownRung);
+  if (words !== null) {
+    const plain = new URL(location.href);
+    plain.searchParams.delete('rung');
+    joinView.problem(words, { label: 'Join by UDP instead', href: plain.href });
+  } else if (link.join) {
+    void enter(link.name || remembered.name || 'Guest', link.room);
+  }
+}
+
+async function enter(name: string, room: string): Promise<void> {
+  remember({ name, room });
+  joinView.problem(null);
+  joinView.busy('Turning on camera and microphone…');
+  await turnOnDevices();
+  try {
+    const call = await join(location.origin, {
+      room,
+      name,
+      ...(link.token === '' ? {} : { token: link.token }),
+      ...(link.rung === null ? {} : { rungs: [link.rung] }),
+      onStep: (step) => {
+        joinView.busy(stepTexts[step]);
+      },
+    });
+    history.replaceState(null, '', callLink(location.href, room));
+    hold(call, room);
+  } catch (error) {
+    joinView.busy(null);
+    joinView.problem(wordsOf(error));
+  }
+}
+
+/** Those that are wanted and not on yet. One that fails is said, and the call goes on without it. */
+async function turnOnDevices(): Promise<void> {
+  const { camera, microphone, cameraOn, microphoneOn } = recall();
+  const wanted: DeviceKind[] = [];
+  if ((cameraOn || link.join) && devices.track('camera') === null) wanted.push('camera');
+  if ((microphoneOn || link.join) && devices.track('microphone') === null) wanted.push('microphone');
+  for (const { words } of await devices.turnOn(wanted, { camera, microphone })) notify(words, { tone: 'warning' });
+}
+
+function hold(call: BrowserCall, room: string): void {
+  window.sallyportCall = call;
+  joinView.close();
+  const view = new CallView(call, room);
+  const controls = new Controls(call, devices, view);
+  strip.begin(call);
+  announce(`You are in the room ${room}.`);
+  void controls.begin();
+
+  let controlTimer: number | undefined;
+  call.on('stats', () => {
+    strip.show(call.stats());
+  });
+  call.on('rung', (change) => {
+    strip.rungChanged(change);
+  });
+  call.on('media', ({ connected }) => {
+    strip.mediaChanged(connected);
+    strip.show(call.stats());
+    if (connected) clearNotice('media');
+    else {
+      notify(
+        { title: 'Sound and picture are interrupted.', advice: 'Connecting again; there is nothing for you to do.' },
+        { key: 'media', tone: 'warning' },
+      );
+    }
+  });
+  call.on('control', ({ connected }) => {
+    clearTimeout(controlTimer);
+    if (connected) {
+      clearNotice('control');
+      return;
+    }
+    controlTimer = setTimeout(() => {
+      notify(
+        { title: 'The server is out of reach.', advice: 'Trying again. What you see and hear may go on meanwhile.' },
+        { key: 'control', tone: 'warning' },
+      );
+    }, controlPatienceMs);
+  });
+  call.on('closed', ({ error }) => {
+    clearTimeout(controlTimer);
+    clearNotices();
+    controls.close();
+    view.close();
+    devices.turnOff('camera');
+    devices.turnOff('microphone');
+    window.sallyportCall = null;
+    joinView.open(room, call.self.name);
+    if (error !== null) joinView.problem(wordsOf(error));
+    else announce('You left the call.');
+  });
+}
+
+function wordsOf(error: unknown): { title: string; advice: string } {
+  if (error instanceof ClientError) return wordsForError(error.code, error.message);
+  return { title: 'The call could not be made.', advice: error instanceof Error ? error.message : String(error) };
+}

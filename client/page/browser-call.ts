@@ -1,0 +1,243 @@
+/** `join()` of call.ts for browsers: control channel over WebSocket, media by the browser's own WebRTC over UDP. */
+import { audioSlotMids, videoSlotMids } from '../../tunnel-protocol/index.ts';
+import type { Rung } from '../../tunnel-protocol/index.ts';
+import type { JoinOptions, TrackEvent } from '../call.ts';
+import { ControlClient, createSession, deleteSession } from '../control/index.ts';
+import type { FetchLike } from '../control/index.ts';
+import { ClientError, asClientError } from '../errors.ts';
+import { Roster } from '../page-model/roster.ts';
+import { CallSampler } from './call-sampler.ts';
+import type { CallSample } from './call-sampler.ts';
+import { BrowserCall } from './connected-call.ts';
+import { MediaConnection } from './media-connection.ts';
+import { openWebSocketTunnel } from './web-socket-tunnel.ts';
+
+export { BrowserCall } from './connected-call.ts';
+export type { BrowserCallEvents, BrowserCallStats, JoinSplit } from './connected-call.ts';
+
+export type JoinStep = 'session' | 'control' | 'negotiation' | 'media';
+
+export interface BrowserJoinOptions extends JoinOptions {
+  /** Told at the beginning of each step. */
+  readonly onStep?: (step: JoinStep) => void;
+}
+
+const defaultTimeoutMs = 15_000;
+const clientVersion = '0.1.0';
+/** What a browser's own ICE can end on. */
+const nativeRungs: readonly Rung[] = ['udp'];
+
+/** Resolves when media can flow. Rejects with a ClientError, and leaves nothing behind. */
+export async function join(url: string, options: BrowserJoinOptions): Promise<BrowserCall> {
+  checkOptions(options);
+  const attempt = new JoinAttempt(url, options);
+  try {
+    return await attempt.run();
+  } catch (error) {
+    attempt.abandon();
+    throw asClientError(error, 'edge-unreachable');
+  } finally {
+    attempt.disarm();
+  }
+}
+
+function checkOptions({ room, rungs, timeoutMs }: BrowserJoinOptions): void {
+  if (!('RTCPeerConnection' in globalThis)) {
+    throw new ClientError('version-unsupported', { detail: 'this browser has no WebRTC, or it is switched off' });
+  }
+  if (room === '') throw new ClientError('bad-option', { detail: 'room is empty' });
+  if (timeoutMs !== undefined && !(timeoutMs > 0)) throw new ClientError('bad-option', { detail: 'timeoutMs' });
+  if (rungs !== undefined && !rungs.some((rung) => nativeRungs.includes(rung))) {
+    throw new ClientError('rung-unavailable', { detail: `this client has ${nativeRungs.join(', ')} only` });
+  }
+}
+
+class JoinAttempt {
+  readonly #url: string;
+  readonly #options: BrowserJoinOptions;
+  readonly #abort = new AbortController();
+  readonly #cleanUp: (() => void)[] = [];
+  readonly #onFailure: (() => void)[] = [];
+  #step: JoinStep = 'session';
+  #stepBegan = performance.now();
+  readonly #spent: Record<JoinStep, number> = { session: 0, control: 0, negotiation: 0, media: 0 };
+
+  constructor(url: string, options: BrowserJoinOptions) {
+    this.#url = url;
+    this.#options = options;
+    const timer = setTimeout(() => {
+      this.#abort.abort(this.#timedOut());
+    }, options.timeoutMs ?? defaultTimeoutMs);
+    const callOff = (): void => {
+      this.#abort.abort(new ClientError('aborted', { cause: options.signal?.reason }));
+    };
+    if (options.signal?.aborted === true) callOff();
+    options.signal?.addEventListener('abort', callOff);
+    this.#cleanUp.push(() => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', callOff);
+    });
+  }
+
+  async run(): Promise<BrowserCall> {
+    const { room, token, name } = this.#options;
+    const request = { room, token, name, client: { kind: 'browser', version: clientVersion } } as const;
+    this.#begin('session');
+    const asked = createSession(this.#url, { ...request, signal: this.#abort.signal }, browserFetch);
+    const media = new MediaConnection();
+    this.#onFailure.push(() => {
+      media.close();
+    });
+    const session = await this.#unlessAborted(asked);
+    media.useServers(session.iceServers.map(asRtcIceServer));
+    const dropSession = (): void => void deleteSession(this.#url, session, browserFetch);
+    this.#onFailure.push(dropSession);
+
+    this.#begin('control');
+    const control = new ControlClient({
+      url: session.websocketUrl,
+      resumeToken: session.resumeToken,
+      openSocket: openWebSocketTunnel,
+      graceMs: session.policy.sessionGraceMs,
+    });
+    const roster = new Roster();
+    this.#cleanUp.push(control.on('event', (notice) => void roster.apply(notice)));
+    const connected = new Promise<void>((resolve) =>
+      control.once('connected', () => {
+        resolve();
+      }),
+    );
+    this.#cleanUp.push(
+      control.once('closed', ({ error }) => {
+        this.#abort.abort(error ?? new ClientError('left'));
+      }),
+    );
+    this.#onFailure.push(() => {
+      control.close();
+    });
+    control.connect();
+
+    // Queued until the connection is there, so the offer leaves with its first bytes.
+    const joined = control.request({ type: 'join' });
+    const negotiated = media.negotiate(false, async (sdp) => (await control.request({ type: 'offer', sdp })).sdp);
+    const both = Promise.all([joined, negotiated]);
+    both.catch(() => undefined);
+    await this.#unlessAborted(Promise.race([connected, both]));
+    this.#begin('negotiation');
+    const [{ self, participants }] = await this.#unlessAborted(both);
+    roster.begin(self, participants);
+
+    this.#begin('media');
+    await this.#unlessAborted(mediaConnected(media));
+    this.#begin(null);
+    const sampler = new CallSampler(media.peer);
+    const firstSample = await this.#unlessAborted(sampler.sample());
+    return new BrowserCall(
+      {
+        sessionId: session.sessionId,
+        control,
+        media,
+        sampler,
+        roster,
+        firstSample,
+        rung: rungOf(firstSample),
+        joinSplit: {
+          sessionMs: this.#spent.session,
+          controlMs: this.#spent.control,
+          negotiationMs: this.#spent.negotiation,
+          mediaMs: this.#spent.media,
+        },
+      },
+      slotTracks(media),
+    );
+  }
+
+  abandon(): void {
+    for (const undo of this.#onFailure.splice(0)) undo();
+  }
+
+  disarm(): void {
+    for (const clean of this.#cleanUp.splice(0)) clean();
+  }
+
+  #begin(step: JoinStep | null): void {
+    const now = performance.now();
+    this.#spent[this.#step] += now - this.#stepBegan;
+    this.#stepBegan = now;
+    if (step === null) return;
+    this.#step = step;
+    this.#options.onStep?.(step);
+  }
+
+  async #unlessAborted<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#abort;
+    let cancel: (() => void) | undefined;
+    const aborted = new Promise<never>((_, reject) => {
+      cancel = () => {
+        reject(asClientError(signal.reason, 'aborted'));
+      };
+      if (signal.aborted) cancel();
+      else signal.addEventListener('abort', cancel);
+    });
+    try {
+      return await Promise.race([work, aborted]);
+    } finally {
+      if (cancel !== undefined) signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  #timedOut(): ClientError {
+    switch (this.#step) {
+      case 'session':
+      case 'control':
+        return new ClientError('edge-unreachable', { detail: 'no answer in time' });
+      case 'negotiation':
+        return new ClientError('no-reply');
+      case 'media':
+        return new ClientError('media-unreachable');
+    }
+  }
+}
+
+const browserFetch: FetchLike = (url, init) => fetch(url, { ...init, credentials: 'omit' });
+
+function asRtcIceServer(server: {
+  urls: string | readonly string[];
+  username?: string;
+  credential?: string;
+}): RTCIceServer {
+  const { urls, ...credentials } = server;
+  return { urls: typeof urls === 'string' ? urls : [...urls], ...credentials };
+}
+
+function mediaConnected(media: MediaConnection): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      if (media.state === 'connected') resolve();
+      else if (media.state === 'failed') {
+        // ICE got through and DTLS did not, or ICE itself did not.
+        const reached = ['connected', 'completed'].includes(media.peer.iceConnectionState);
+        reject(new ClientError(reached ? 'handshake-failed' : 'media-unreachable'));
+      } else return;
+      stopWatching();
+    };
+    const stopWatching = media.on('state', look);
+    look();
+  });
+}
+
+/** DTLS has come through a pair of candidates, so there is one; a browser that does not tell uses UDP. */
+function rungOf({ rung }: CallSample): Rung {
+  return rung ?? 'udp';
+}
+
+function slotTracks(media: MediaConnection): TrackEvent<MediaStreamTrack>[] {
+  const slots = [
+    ...videoSlotMids.map((mid) => ({ mid, kind: 'video' as const })),
+    ...audioSlotMids.map((mid) => ({ mid, kind: 'audio' as const })),
+  ];
+  return slots.flatMap(({ mid, kind }) => {
+    const receiver = media.receiver(mid);
+    return receiver === undefined ? [] : [{ mid, kind, track: receiver.track }];
+  });
+}

@@ -1,0 +1,260 @@
+/** A call that is joined: the API of call.ts on the browser's own WebRTC. `join()` in browser-call.ts makes it. */
+import type { ParticipantInfo, ParticipantStatus, Rung, SlotAssignment, Source } from '../../tunnel-protocol/index.ts';
+import type {
+  Call,
+  CallEvents,
+  PublishOptions,
+  PublishedTrack,
+  RungReason,
+  SubscribeOptions,
+  TrackEvent,
+} from '../call.ts';
+import type { ControlClient } from '../control/index.ts';
+import { Emitter } from '../emitter.ts';
+import { ClientError } from '../errors.ts';
+import type { Roster } from '../page-model/roster.ts';
+import { CallSampler } from './call-sampler.ts';
+import type { BrowserTrackStats, CallSample } from './call-sampler.ts';
+import type { MediaConnection } from './media-connection.ts';
+import { MediaKeeper } from './media-keeper.ts';
+import { Published } from './published.ts';
+
+/** Where the time of a join went, in ms. The parts follow each other; their sum is `joinMs`. */
+export interface JoinSplit {
+  /** `POST /v1/sessions`. */
+  readonly sessionMs: number;
+  /** The WebSocket, until the server's welcome. */
+  readonly controlMs: number;
+  /** Joining the room, offer and answer. */
+  readonly negotiationMs: number;
+  /** ICE and DTLS, until media can flow. */
+  readonly mediaMs: number;
+}
+
+export interface BrowserCallStats extends ReturnType<Call['stats']>, Omit<CallSample, 'rung'> {
+  readonly rung: Rung;
+  readonly tracks: readonly BrowserTrackStats[];
+  readonly joinSplit: JoinSplit;
+  /** False while media is interrupted. */
+  readonly mediaConnected: boolean;
+}
+
+export interface BrowserCallEvents extends CallEvents<MediaStreamTrack> {
+  /** Media is interrupted (the client restarts ICE by itself), or flows again. */
+  media: { readonly connected: boolean };
+  /** The server changed what it says of oneself: a moderator muted a publication. */
+  'self-updated': ParticipantInfo;
+}
+
+/** What `join()` has put together. */
+export interface CallParts {
+  readonly sessionId: string;
+  readonly control: ControlClient;
+  readonly media: MediaConnection;
+  readonly sampler: CallSampler;
+  readonly roster: Roster;
+  readonly firstSample: CallSample;
+  readonly rung: Rung;
+  readonly joinSplit: JoinSplit;
+}
+
+const sampleIntervalMs = 1_000;
+/** How long `leave()` waits for the server's word; the connection is closed in any case. */
+const leaveTimeoutMs = 1_000;
+
+export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<MediaStreamTrack> {
+  readonly sessionId: string;
+  readonly controlRung = 'websocket';
+  readonly tracks: readonly TrackEvent<MediaStreamTrack>[];
+  readonly #parts: CallParts;
+  readonly #keeper: MediaKeeper;
+  readonly #published = new Map<Source, Published>();
+  readonly #timer: number;
+  #rung: Rung;
+  #sample: CallSample;
+  #subscription = { main: null as string | null, audio: true, video: true };
+  #closed = false;
+  #ended = false;
+
+  constructor(parts: CallParts, tracks: readonly TrackEvent<MediaStreamTrack>[]) {
+    super();
+    const { control, media, roster } = parts;
+    this.#parts = parts;
+    this.sessionId = parts.sessionId;
+    this.tracks = tracks;
+    this.#rung = parts.rung;
+    this.#sample = parts.firstSample;
+    this.#keeper = new MediaKeeper(media, control);
+    control.on('event', (notice) => {
+      const change = roster.apply(notice);
+      if (change === null) return;
+      if (change.type === 'slots') this.emit('slots', change.slots);
+      else this.emit(change.type, change.participant);
+    });
+    control.on('connected', () => {
+      this.emit('control', { connected: true });
+    });
+    control.on('disconnected', () => {
+      this.emit('control', { connected: false });
+    });
+    control.on('closed', ({ error }) => {
+      this.#end(error);
+    });
+    media.on('state', (state) => {
+      if (state === 'connected') void this.#takeSample('rung-failed');
+      this.emit('media', { connected: state === 'connected' });
+    });
+    this.#timer = setInterval(() => void this.#takeSample('better-rung-proven'), sampleIntervalMs);
+  }
+
+  get rung(): Rung {
+    return this.#rung;
+  }
+
+  get self(): ParticipantInfo {
+    return this.#parts.roster.self;
+  }
+
+  get participants(): readonly ParticipantInfo[] {
+    return this.#parts.roster.others;
+  }
+
+  get slots(): readonly SlotAssignment[] {
+    return this.#parts.roster.slots;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** For tests and support: nothing but reading is expected of who takes it. */
+  get peer(): RTCPeerConnection {
+    return this.#parts.media.peer;
+  }
+
+  /** Of the last moments, 0–1, of what plays in an audio slot. */
+  audioLevel(mid: string): number {
+    return this.#parts.media.receiver(mid)?.getSynchronizationSources()[0]?.audioLevel ?? 0;
+  }
+
+  async publish(track: MediaStreamTrack, options: PublishOptions = {}): Promise<PublishedTrack<MediaStreamTrack>> {
+    this.#assertOpen();
+    const source = options.source ?? (track.kind === 'audio' ? 'microphone' : 'camera');
+    if ((track.kind === 'audio') !== (source === 'microphone')) {
+      throw new ClientError('bad-option', { detail: `a ${track.kind} track cannot be a ${source}` });
+    }
+    if (this.#published.has(source)) throw new ClientError('already-publishing', { detail: source });
+    const published = new Published(
+      track,
+      source,
+      options.muted ?? false,
+      this.#parts.media,
+      this.#parts.control,
+      () => {
+        this.#published.delete(source);
+      },
+    );
+    this.#published.set(source, published);
+    try {
+      await published.begin();
+    } catch (error) {
+      this.#published.delete(source);
+      throw error;
+    }
+    return published;
+  }
+
+  async unpublish(track: MediaStreamTrack): Promise<void> {
+    await this.#publishedOf(track).unpublish();
+  }
+
+  async mute(track: MediaStreamTrack, muted = true): Promise<void> {
+    await this.#publishedOf(track).mute(muted);
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<void> {
+    this.#assertOpen();
+    this.#subscription = { ...this.#subscription, ...options };
+    await this.#parts.control.request({ type: 'subscribe', ...this.#subscription });
+  }
+
+  async status(status: ParticipantStatus): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.control.request({ type: 'status', status });
+  }
+
+  /** Browsers ask for key frames by themselves whenever a decoder lost track; there is nothing to add. */
+  requestKeyFrame(mid: string): void {
+    if (this.#parts.media.receiver(mid) === undefined)
+      throw new ClientError('bad-option', { detail: `no slot ${mid}` });
+  }
+
+  /** The browser's ICE chooses among its rungs by itself, so only the present one can be asked for. */
+  switchRung(rung: Rung): Promise<void> {
+    if (rung === this.#rung) return Promise.resolve();
+    return Promise.reject(new ClientError('rung-unavailable', { detail: rung }));
+  }
+
+  /** Restarts ICE now, as the client does by itself when the network changes. */
+  restartIce(): Promise<void> {
+    return this.#keeper.restart();
+  }
+
+  stats(): BrowserCallStats {
+    const { control, media, joinSplit } = this.#parts;
+    return {
+      ...this.#sample,
+      rung: this.#rung,
+      controlRung: this.controlRung,
+      controlRoundTripMs: control.roundTripMs,
+      joinMs: joinSplit.sessionMs + joinSplit.controlMs + joinSplit.negotiationMs + joinSplit.mediaMs,
+      joinSplit,
+      mediaConnected: media.state === 'connected',
+    };
+  }
+
+  async leave(): Promise<void> {
+    if (this.#closed) return;
+    const { control } = this.#parts;
+    const left = control.request({ type: 'leave' }).catch(() => undefined);
+    this.#stop();
+    await Promise.race([left, new Promise((resolve) => setTimeout(resolve, leaveTimeoutMs))]);
+    control.close('left');
+    this.#end(null);
+  }
+
+  async #takeSample(reason: RungReason): Promise<void> {
+    const sample = await this.#parts.sampler.sample();
+    if (this.#closed) return;
+    this.#sample = sample;
+    const from = this.#rung;
+    if (sample.rung !== null && sample.rung !== from) {
+      this.#rung = sample.rung;
+      this.emit('rung', { from, to: sample.rung, reason });
+    }
+    this.emit('stats', this.stats());
+  }
+
+  #publishedOf(track: MediaStreamTrack): Published {
+    for (const published of this.#published.values()) if (published.track === track) return published;
+    throw new ClientError('not-publishing');
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new ClientError('left');
+  }
+
+  #stop(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#keeper.stop();
+    this.#parts.media.close();
+  }
+
+  #end(error: ClientError | null): void {
+    if (!this.#closed) this.#stop();
+    if (this.#ended) return;
+    this.#ended = true;
+    this.emit('closed', { error });
+  }
+}
