@@ -1,0 +1,91 @@
+/** What page tests ask of a tab that runs the demo page. */
+import type { BrowserContext, Page } from 'playwright-core';
+
+/** The part of `window.sallyportCall` that tests use; `client/page` is compiled apart and cannot be imported here. */
+export interface PageCall {
+  readonly rung: string;
+  readonly participants: readonly { readonly id: string; readonly name: string }[];
+  readonly slots: readonly { readonly mid: string; readonly kind: string; readonly participant: string | null }[];
+  readonly peer: {
+    readonly signalingState: string;
+    readonly localDescription: { readonly sdp: string } | null;
+    addEventListener(name: string, listener: () => void): void;
+  };
+  stats(): {
+    readonly joinMs: number;
+    readonly mediaConnected: boolean;
+    readonly tracks: readonly PageTrackStats[];
+  };
+  restartIce(): Promise<void>;
+  leave(): Promise<void>;
+}
+
+export interface PageTrackStats {
+  readonly mid: string;
+  readonly direction: 'send' | 'receive';
+  readonly packets: number;
+  readonly frames: number;
+  readonly width: number;
+  readonly audioEnergy: number;
+  readonly audioSamples: number;
+}
+
+declare global {
+  // Of the page, not of this process: functions given to `evaluate` run there.
+  var sallyportCall: PageCall | null;
+  var negotiations: number;
+}
+
+/** Long, because a machine that does other work besides decodes slowly; nothing waits for it when all is well. */
+const patienceMs = 20_000;
+/** Below the 60 s that a test file may take. */
+export const testTimeoutMs = 55_000;
+
+/** Opens the page by a link that joins at once, and waits until it is in the call. */
+export async function joinByLink(context: BrowserContext, url: string, name: string, room = 'test'): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(`${url}/?room=${room}&name=${name}&join=1`);
+  await inCall(page);
+  return page;
+}
+
+/** Rejects with what the page says when it could not join. */
+export async function inCall(page: Page): Promise<void> {
+  const problem = page.locator('#join-problem');
+  const refused = problem.waitFor({ timeout: patienceMs }).then(async () => {
+    throw new Error(`the page says: ${(await problem.textContent()) ?? ''}`);
+  });
+  await Promise.race([until(page, () => globalThis.sallyportCall !== null), refused]);
+  refused.catch(() => undefined);
+}
+
+/** Polls in the page, because hidden tabs have no animation frames. */
+export async function until<Argument>(
+  page: Page,
+  condition: (argument: Argument) => boolean,
+  argument?: Argument,
+): Promise<void> {
+  await page.waitForFunction(condition as (argument: unknown) => boolean, argument, {
+    timeout: patienceMs,
+    polling: 100,
+  });
+}
+
+/** The section's figures as of the last second; null before its first packet. */
+export async function trackStats(page: Page, mid: string): Promise<PageTrackStats | null> {
+  return page.evaluate(
+    (wanted) => globalThis.sallyportCall?.stats().tracks.find((track) => track.mid === wanted) ?? null,
+    mid,
+  );
+}
+
+/** Resolves once the section has decoded this many frames more than now. */
+export async function framesGrow(page: Page, mid: string, by: number): Promise<void> {
+  const before = (await trackStats(page, mid))?.frames ?? 0;
+  await until(
+    page,
+    ({ wanted, least }) =>
+      (globalThis.sallyportCall?.stats().tracks.find((track) => track.mid === wanted)?.frames ?? 0) >= least,
+    { wanted: mid, least: before + by },
+  );
+}

@@ -1,0 +1,44 @@
+/** `npm run bench -- <name> [--runs 5]`: runs one benchmark (or all), prints its table and keeps its result files. */
+import { parseArgs } from 'node:util';
+import { benches, type BenchName } from './benches.ts';
+import { resultFile, writeResultFile } from './harness/result-file.ts';
+import { writeHtmlReport } from './harness/report-html.ts';
+import { formatTable } from './harness/report-table.ts';
+
+const resultsFolder = 'bench/results';
+const usage = `Usage: npm run bench -- <name> [--runs N]
+
+  <name>    ${[...Object.keys(benches), 'all'].join(', ')}
+  --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
+`;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { runs: { type: 'string', default: '5' }, help: { type: 'boolean', default: false } },
+  });
+  const name = positionals[0];
+  const runs = Number(values.runs);
+  if (values.help) {
+    process.stdout.write(usage);
+    return;
+  }
+  if (name === undefined || !(name === 'all' || name in benches) || !Number.isInteger(runs) || runs < 1) {
+    process.stderr.write(usage);
+    process.exitCode = 1;
+    return;
+  }
+  const names = name === 'all' ? (Object.keys(benches) as BenchName[]) : [name as BenchName];
+  for (const each of names) {
+    const figures = await benches[each]({
+      runs,
+      progress: (text) => process.stderr.write(`${each}: ${text}\n`),
+    });
+    const result = resultFile(each, figures);
+    const file = writeResultFile(resultsFolder, result);
+    const page = writeHtmlReport(resultsFolder, result);
+    process.stdout.write(`${formatTable(result)}\nwritten: ${file}, ${page}\n\n`);
+  }
+}
+
+await main();

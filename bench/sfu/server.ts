@@ -1,0 +1,24 @@
+/** The whole edge, SFU included, in a process of its own. */
+import { startBenchEdge, type BenchEdge } from '../harness/bench-edge.ts';
+import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
+import { serveCommands } from '../harness/worker-process.ts';
+
+let edge: BenchEdge | null = null;
+let endMeter: (() => CpuReading) | null = null;
+
+serveCommands({
+  async start(): Promise<string> {
+    edge = await startBenchEdge();
+    return edge.url;
+  },
+  begin(): void {
+    endMeter = startCpuMeter();
+  },
+  end(): CpuReading {
+    if (endMeter === null) throw new Error('end without begin');
+    return endMeter();
+  },
+  async stop(): Promise<void> {
+    await edge?.close();
+  },
+});

@@ -1,0 +1,48 @@
+/** The edge under test, with a sink in the SFU's place, in a process of its own. */
+import { startBenchEdge, type BenchEdge } from '../harness/bench-edge.ts';
+import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
+import { serveCommands } from '../harness/worker-process.ts';
+import { createSinkSfu } from './sink-sfu.ts';
+
+const sink = createSinkSfu();
+let edge: BenchEdge | null = null;
+let endMeter: (() => CpuReading) | null = null;
+let sending: NodeJS.Timeout | null = null;
+let sent = 0;
+
+export interface TunnelServerReading extends CpuReading {
+  readonly received: number;
+  readonly sent: number;
+}
+
+serveCommands({
+  async start(): Promise<string> {
+    edge = await startBenchEdge({ createSfu: () => sink });
+    return edge.url;
+  },
+  tunnels(): number {
+    return sink.paths.size;
+  },
+  begin(): void {
+    sink.received = 0;
+    sent = 0;
+    endMeter = startCpuMeter();
+  },
+  end(): TunnelServerReading {
+    if (endMeter === null) throw new Error('end without begin');
+    return { ...endMeter(), received: sink.received, sent };
+  },
+  startSending({ bytes, count, intervalMs }: { bytes: number; count: number; intervalMs: number }): void {
+    const datagram = new Uint8Array(bytes).fill(0x80);
+    sending = setInterval(() => {
+      sent += sink.sendOnAll(datagram, count);
+    }, intervalMs);
+  },
+  stopSending(): void {
+    if (sending !== null) clearInterval(sending);
+    sending = null;
+  },
+  async stop(): Promise<void> {
+    await edge?.close();
+  },
+});
