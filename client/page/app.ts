@@ -33,6 +33,8 @@ window.sallyportCall = null;
 if (readLink(location.href).tokenInQuery) history.replaceState(null, '', withTokenInFragment(location.href));
 const link = readLink(location.href);
 const devices = new LocalDevices();
+/** A link with `join=1` wants both devices, whatever was chosen before; what is chosen in the call counts again. */
+let atOnce = link.join;
 const joinView = new JoinView(devices);
 const strip = new StripView();
 
@@ -79,9 +81,11 @@ async function enter(name: string, room: string): Promise<void> {
 /** Those that are wanted and not on yet. One that fails is said, and the call goes on without it. */
 async function turnOnDevices(): Promise<void> {
   const { camera, microphone, cameraOn, microphoneOn } = recall();
+  const both = atOnce;
+  atOnce = false;
   const wanted: DeviceKind[] = [];
-  if ((cameraOn || link.join) && devices.track('camera') === null) wanted.push('camera');
-  if ((microphoneOn || link.join) && devices.track('microphone') === null) wanted.push('microphone');
+  if ((cameraOn || both) && devices.track('camera') === null) wanted.push('camera');
+  if ((microphoneOn || both) && devices.track('microphone') === null) wanted.push('microphone');
   for (const { words } of await devices.turnOn(wanted, { camera, microphone })) notify(words, { tone: 'warning' });
 }
 

@@ -6,6 +6,7 @@ import { ControlClient, createSession, deleteSession } from '../control/index.ts
 import type { FetchLike } from '../control/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
 import { Roster } from '../page-model/roster.ts';
+import { clientVersion } from '../version.ts';
 import { CallSampler } from './call-sampler.ts';
 import type { CallSample } from './call-sampler.ts';
 import { BrowserCall } from './connected-call.ts';
@@ -23,7 +24,6 @@ export interface BrowserJoinOptions extends JoinOptions {
 }
 
 const defaultTimeoutMs = 15_000;
-const clientVersion = '0.1.0';
 /** What a browser's own ICE can end on. */
 const nativeRungs: readonly Rung[] = ['udp'];
 

@@ -99,7 +99,10 @@ export class CallView {
     this.#main.element.hidden = main === null;
     this.#unpin.hidden = this.#pinned === null || this.#pinned !== main?.participant.id;
     if (main === null) this.#main.close();
-    else this.#fill(this.#main, main);
+    else {
+      this.#fill(this.#main, main);
+      this.#main.element.ariaLabel = describeTile(main);
+    }
     this.#fillRail(thumbnails);
     setText(this.#others, `and ${String(hidden)} more`);
     if (hidden > 0) this.#rail.append(this.#others);
