@@ -25,8 +25,8 @@ const chromium = await launchChromium();
 try {
   const context = await chromium.context({ viewport: desktop, colorScheme: 'light' });
   await context.addInitScript({ path: camera });
-  const others = [await enter(context, 'Grace'), await enter(context, 'Radia'), await enter(context, 'Alan')];
   const page = await enter(context, 'Ada');
+  const others = [await enter(context, 'Grace'), await enter(context, 'Radia'), await enter(context, 'Alan')];
   await others[2]?.getByRole('button', { name: 'Mute' }).click();
   await others[0]?.getByRole('button', { name: 'Camera off' }).click();
   await page.locator('#main-tile[data-picture=video]').waitFor();
@@ -68,7 +68,7 @@ async function album(page: Page, into: string): Promise<void> {
   await take('details');
   await page.getByRole('button', { name: 'Leave' }).click();
   await page.locator('#join-form').waitFor();
-  await page.locator('#preview-camera').click();
+  await page.locator('#preview-camera[data-on=true]').waitFor();
   await page.waitForTimeout(1_000);
   await take('join');
 }

@@ -32,6 +32,8 @@ export interface EdgeDeps {
   readonly log: Logger;
   /** The built page; by default the one beside this build. */
   readonly pageFolder?: string;
+  /** Makes what takes the datagrams and sessions; by default the SFU of this project. */
+  readonly createSfu?: typeof createSfu;
   readonly limits?: Partial<EdgeLimits>;
 }
 
@@ -92,6 +94,7 @@ class EdgeProcess implements Edge {
   readonly #log: Logger;
   readonly #pageFolder: string;
   readonly #limits: EdgeLimits;
+  readonly #createSfu: typeof createSfu;
   readonly #counters = new GatewayCounters();
   /** What `close` has to undo, in the order it was done. */
   readonly #undo: (() => Promise<void> | void)[] = [];
@@ -107,6 +110,7 @@ class EdgeProcess implements Edge {
     this.#log = deps.log;
     this.#pageFolder = deps.pageFolder ?? fileURLToPath(new URL('../client/page/', import.meta.url));
     this.#limits = { ...defaultLimits, ...deps.limits };
+    this.#createSfu = deps.createSfu ?? createSfu;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -182,7 +186,7 @@ class EdgeProcess implements Edge {
     });
     this.#undo.push(() => udp.close());
     const ports = await this.#openUdp(udp);
-    const sfu = createSfu(
+    const sfu = this.#createSfu(
       {
         nodeId: config.edgeId,
         candidates: config.publicAddresses.map((address) => ({ transport: 'udp', address, port: ports.udp })),

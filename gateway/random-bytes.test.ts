@@ -9,7 +9,8 @@ import { ControlEndpoint, encodeFrame } from '../tunnel-protocol/index.ts';
 import { webSocket, TestSocket } from './testing/https-client.ts';
 import { openSession, startTestEdge, tunnelProtocols, type TestEdge } from './testing/test-edge.ts';
 
-const durationMs = 1500;
+/** Of each engine. */
+const durationMs = 15_000;
 /** First bytes of what looks like something: TLS, HTTP, STUN, DTLS, RTP, RTCP, control frames. */
 const starts = ['160301', '474554202f', '00010000', '16fefd', '8060', '80c8', 'f0', 'f1', 'f2', 'ff', ''];
 

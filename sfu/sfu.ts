@@ -64,7 +64,10 @@ export interface Sfu {
    * connection, which is closed with code `replaced`. Throws SfuError `unknown-session`.
    */
   attach(sessionId: string, path: Path): void;
-  /** The connection is gone. The session lives on for `sessionGraceMs`. */
+  /**
+   * The path is gone for good, and media no longer comes on it either. The session lives on for `sessionGraceMs`, or as
+   * long as media flows elsewhere. For attached paths, and for connections that carry only media (ICE-TCP); idempotent.
+   */
   detach(path: Path): void;
   /**
    * Any datagram of any path. The bytes are borrowed until the call returns. Never throws: what is not understood or
@@ -72,6 +75,7 @@ export interface Sfu {
    */
   receive(path: Path, datagram: Uint8Array): void;
   endSession(sessionId: string, reason: EndReason): boolean;
+  /** Those who have joined; `hidden` ones, too. */
   rooms(): readonly RoomSummary[];
   room(name: string): RoomSummary | undefined;
   /** Throws SfuError `unknown-room` or `unknown-participant`. */

@@ -213,6 +213,19 @@ t.test('the tunnel dies with the media on it; the next connection takes both up'
   t.equal(sfu.sfu.counters['dtls_connected'], 2);
 });
 
+t.test('a path that was valid, and never nominated, keeps no session when it is gone', async (t) => {
+  let skipped = 0;
+  const sfu = await startSfu({ sessionGraceMs: 5000 }, () => performance.now() + skipped);
+  t.teardown(() => sfu.close());
+  const { peer, client } = await joined(sfu, 'a');
+  if (client.path === null) throw new Error('not attached');
+  peer.check(client.path);
+  client.disconnect();
+  skipped += 5000;
+  while (sfu.sfu.counters['sessions_expired'] === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(sfu.sfu.hasSession('session-a'), false);
+});
+
 t.test('ICE restarts while media flows', async (t) => {
   const sfu = await startSfu();
   t.teardown(() => sfu.close());

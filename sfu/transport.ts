@@ -49,6 +49,8 @@ export class Transport {
   readonly #events: TransportEvents;
   readonly #agent: IceLiteAgent;
   #remoteIce: TransportRemote['ice'];
+  /** Paths that were validated; some may be lost meanwhile, which their owner tells. */
+  readonly #valid = new Set<Path>();
   #dtls: DtlsServerTransport | null = null;
   #srtp: SrtpSession | null = null;
   #state: TransportState = 'new';
@@ -61,7 +63,9 @@ export class Transport {
     this.fingerprint = remote.fingerprint;
     this.#remoteIce = remote.ice;
     this.#agent = deps.ice.createAgent(this, {
-      onValidated: () => {
+      onValidated: (path) => {
+        this.#dropLostPaths();
+        this.#valid.add(path);
         events.onConsent(true);
       },
       onNominated: (path) => {
@@ -159,10 +163,11 @@ export class Transport {
 
   /** The path is gone. */
   forget(path: Path): void {
-    const before = this.#agent.nominated;
+    if (!this.#valid.has(path)) return;
     this.#agent.forget(path);
     if (this.#dtlsPath === path) this.#dtlsPath = null;
-    if (before !== null && this.#agent.nominated === null) this.#events.onConsent(false);
+    this.#dropLostPaths();
+    this.#events.onConsent(this.#valid.size > 0);
   }
 
   /** Ends DTLS with close_notify and lets go of all paths. No event follows. Idempotent. */
@@ -172,11 +177,16 @@ export class Transport {
     this.#shut();
   }
 
+  #dropLostPaths(): void {
+    for (const path of this.#valid) if (path.owner !== this) this.#valid.delete(path);
+  }
+
   #shut(): void {
     this.#state = 'closed';
     this.#srtp = null;
     this.#dtls = null;
     this.#dtlsPath = null;
+    this.#valid.clear();
     this.#agent.close();
   }
 

@@ -6,7 +6,9 @@ import t from 'tap';
 import type { Test } from 'tap';
 import { loadClip } from '../../client/index.ts';
 import { startEdge } from './edge.ts';
-import { clipFiles } from './node-tools.ts';
+import { clipFiles, testTimeoutMs } from './node-tools.ts';
+
+t.setTimeout(testTimeoutMs);
 
 const program = fileURLToPath(new URL('../../gateway/cli/main.js', import.meta.url));
 

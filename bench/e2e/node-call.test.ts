@@ -1,7 +1,9 @@
 /** Node clients in calls through a real edge: everything that a call can do. */
 import t from 'tap';
 import { Vp8Descriptor, audioSlotMids, videoSlotMids } from '../../tunnel-protocol/index.ts';
-import { packetsOf, publishClip, statsUntil, trackOf, withEdge } from './node-tools.ts';
+import { packetsOf, publishClip, statsUntil, trackOf, withEdge, testTimeoutMs } from './node-tools.ts';
+
+t.setTimeout(testTimeoutMs);
 
 const [mainVideo] = videoSlotMids;
 const [mainAudio] = audioSlotMids;

@@ -3,8 +3,10 @@ import t from 'tap';
 import { Agent, fetch } from 'undici';
 import type { NodeCall } from '../../client/index.ts';
 import { startEdge } from './edge.ts';
-import { joinInsecurely, publishClip, withEdge } from './node-tools.ts';
+import { joinInsecurely, publishClip, withEdge, testTimeoutMs } from './node-tools.ts';
 import { startTamperingProxy } from './tampering-proxy.ts';
+
+t.setTimeout(testTimeoutMs);
 
 t.test('a media server that is not the one of signalling is refused', async (t) => {
   const { edge, joined, cleanUp } = await withEdge(t);

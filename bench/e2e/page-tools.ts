@@ -31,8 +31,8 @@ export interface PageTrackStats {
 }
 
 declare global {
-  // Of the page, not of this process: functions given to `evaluate` run there.
-  var sallyportCall: PageCall | null;
+  // Of the page, not of this process: functions given to `evaluate` run there. Undefined before its script has run.
+  var sallyportCall: PageCall | null | undefined;
   var negotiations: number;
 }
 
@@ -55,7 +55,7 @@ export async function inCall(page: Page): Promise<void> {
   const refused = problem.waitFor({ timeout: patienceMs }).then(async () => {
     throw new Error(`the page says: ${(await problem.textContent()) ?? ''}`);
   });
-  await Promise.race([until(page, () => globalThis.sallyportCall !== null), refused]);
+  await Promise.race([until(page, () => (globalThis.sallyportCall ?? null) !== null), refused]);
   refused.catch(() => undefined);
 }
 

@@ -1,9 +1,11 @@
 /** Media of Node clients that moves between rungs, and networks that make it move. */
 import t from 'tap';
 import { audioSlotMids, videoSlotMids } from '../../tunnel-protocol/index.ts';
-import { GapMeter, joinInsecurely, packetsOf, publishClip, trackOf, withEdge } from './node-tools.ts';
+import { GapMeter, joinInsecurely, packetsOf, publishClip, trackOf, withEdge, testTimeoutMs } from './node-tools.ts';
 import { startTamperingProxy } from './tampering-proxy.ts';
 import { relayAddress, startUdpRelay } from './udp-relay.ts';
+
+t.setTimeout(testTimeoutMs);
 
 const [mainVideo] = videoSlotMids;
 const [mainAudio] = audioSlotMids;

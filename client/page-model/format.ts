@@ -47,9 +47,9 @@ function firstLetter(word: string): string {
   return String.fromCodePoint(word.codePointAt(0) ?? 0x3f).toUpperCase();
 }
 
-/** One of `count` colours, always the same for the same person. */
-export function colourIndex(identity: string, count: number): number {
+/** One of `count` colours, always the same for the same name. */
+export function colourIndex(name: string, count: number): number {
   let hash = 7;
-  for (const letter of identity) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) >>> 0;
+  for (const letter of name) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) >>> 0;
   return hash % count;
 }

@@ -76,8 +76,8 @@ export class CallView {
   }
 
   showSelf({ track, mirrored, microphone }: SelfContent): void {
-    const { name, identity } = this.#call.self;
-    this.#self.show({ name, label: 'You', identity, track, microphone, mirrored });
+    const { name } = this.#call.self;
+    this.#self.show({ name, label: 'You', track, microphone, mirrored });
     this.#self.element.ariaLabel = `You, ${track === null ? 'camera off' : 'camera on'}${microphone === 'on' ? '' : ', muted'}`;
   }
 
@@ -147,7 +147,6 @@ export class CallView {
     view.show({
       name: participant.name,
       label: source === 'screen' ? `${participant.name}’s screen` : participant.name,
-      identity: participant.identity,
       track: cameraMuted ? null : (slot?.track ?? null),
       microphone,
       scene: tile.key,

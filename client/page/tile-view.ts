@@ -3,11 +3,10 @@ import { colourIndex, initials } from '../page-model/format.ts';
 import { element, icon, setText } from './dom.ts';
 
 export interface TileContent {
+  /** Decides the stand-in's initials and colour. */
   readonly name: string;
   /** What the name plate says. */
   readonly label: string;
-  /** Decides the stand-in's colour. */
-  readonly identity: string;
   /** Null shows the stand-in. */
   readonly track: MediaStreamTrack | null;
   readonly microphone: 'on' | 'muted' | 'none';
@@ -41,10 +40,10 @@ export class TileView {
     target.replaceChildren(this.#video, this.#portrait, plate);
   }
 
-  show({ name, label, identity, track, microphone, mirrored = false, scene = '' }: TileContent): void {
+  show({ name, label, track, microphone, mirrored = false, scene = '' }: TileContent): void {
     setText(this.#name, label);
     setText(this.#initials, initials(name));
-    this.#initials.dataset['colour'] = String(colourIndex(identity, colours));
+    this.#initials.dataset['colour'] = String(colourIndex(name, colours));
     this.#muted.classList.toggle('absent', microphone === 'on');
     this.element.dataset['microphone'] = microphone;
     this.#video.classList.toggle('mirrored', mirrored);

@@ -24,6 +24,7 @@ export interface InboundStats {
   readonly packetsDiscarded?: number;
   readonly pliCount?: number;
   readonly nackCount?: number;
+  readonly retransmittedPacketsReceived?: number;
   readonly ssrc: number;
   readonly totalSamplesReceived?: number;
   readonly concealedSamples?: number;
@@ -76,7 +77,8 @@ export class PeerPage {
     for (;;) {
       const stats = await this.stats();
       if (wanted(stats)) return stats;
-      if (performance.now() > deadline) throw new Error(`not within ${String(timeoutMs)} ms: ${JSON.stringify(stats)}`);
+      if (performance.now() > deadline)
+        throw new Error(`not within ${String(timeoutMs)} ms: ${JSON.stringify(stats.inbound)}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
