@@ -12,12 +12,12 @@ t.test('what is lost is sent again', { skip: chromiumMissing }, async (t) => {
   const a = await call(sfu, browser, 'a', { camera: true });
   const viewer = await call(sfu, browser, 'viewer', { camera: false });
   const before = await viewer.page.statsUntil((stats) => frames(stats, '3') >= 25);
-  // Every 20th RTP packet, both ways.
-  let counted = 0;
-  const lose = (datagram: Uint8Array): boolean =>
-    (datagram[0] ?? 0) >> 6 === 2 && !isRtcp(datagram) && ++counted % 20 === 0;
-  sfu.hub.losesIncoming = lose;
-  sfu.hub.losesOutgoing = lose;
+  const everyNth = (n: number): ((datagram: Uint8Array) => boolean) => {
+    let count = 0;
+    return (datagram) => (datagram[0] ?? 0) >> 6 === 2 && !isRtcp(datagram) && ++count % n === 0;
+  };
+  sfu.hub.losesIncoming = everyNth(17);
+  sfu.hub.losesOutgoing = everyNth(19);
   const after = await viewer.page.statsUntil((stats) => frames(stats, '3') - frames(before, '3') >= 75, 15_000);
   t.ok((sfu.sfu.counters['rtp_repeated'] ?? 0) > 0);
   t.ok((sfu.sfu.counters['repeats_requested'] ?? 0) > 0);
