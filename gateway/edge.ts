@@ -178,6 +178,7 @@ class EdgeProcess implements Edge {
     const directory = new InMemoryDirectory();
     this.#undo.push(() => directory.close());
     let media: Sfu | null = null;
+    let metrics: Metrics | null = null;
     const udp = new UdpMedia({
       receive: (path, datagram) => media?.receive(path, datagram),
       traffic: counters.udp,
@@ -193,7 +194,7 @@ class EdgeProcess implements Edge {
         sessionGraceMs: limits.sessionGraceMs,
         maxParticipantsPerRoom: limits.maxParticipantsPerRoom,
       },
-      { now, random: randomBytes, log: this.#log },
+      { now, random: randomBytes, log: this.#log, onRung: (move) => metrics?.rungMoved(move) },
     );
     media = sfu;
     this.#undo.push(() => sfu.close());
@@ -233,11 +234,12 @@ class EdgeProcess implements Edge {
     this.#undo.push(() => engine.close());
     this.#undo.push(() => this.#endSessions(sfu, tunnel));
 
-    const metrics = new Metrics({ counters, sfu, directory });
+    const figures = new Metrics({ counters, sfu, directory });
+    metrics = figures;
     this.#undo.push(() => {
-      metrics.close();
+      figures.close();
     });
-    const admin = await this.#openAdmin(metrics);
+    const admin = await this.#openAdmin(figures);
     port = await withAdvice(publicPort, () =>
       listenOnAll(config.hosts, ports.tcp, (address, wanted) => engine.listen(address, wanted)),
     );

@@ -1,6 +1,7 @@
 /** Prometheus metrics. Numbers are counted where things happen and read here, at a scrape. No label names anybody. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RungMove } from '../sfu/index.ts';
 import { rungs } from '../tunnel-protocol/index.ts';
 import { dropReasons, type GatewayCounters } from './counters.ts';
 
@@ -12,9 +13,23 @@ export interface MetricsSources {
 
 const loopDelayQuantiles = [50, 99] as const;
 const nanosecondsPerSecond = 1e9;
+const joinBuckets = [0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30];
 
 export class Metrics {
   readonly #registry = new Registry();
+  readonly #joins = new Histogram({
+    name: 'sallyport_join_seconds',
+    help: 'From the making of a session to the nomination of its first media path, by the rung of that path',
+    labelNames: ['rung'],
+    buckets: joinBuckets,
+    registers: [this.#registry],
+  });
+  readonly #rungChanges = new Counter({
+    name: 'sallyport_rung_changes_total',
+    help: 'Media that moved to another rung: nominated by the client, or because the path before was lost',
+    labelNames: ['from', 'to', 'reason'],
+    registers: [this.#registry],
+  });
   readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
 
   constructor(sources: MetricsSources) {
@@ -27,6 +42,11 @@ export class Metrics {
 
   get contentType(): string {
     return this.#registry.contentType;
+  }
+
+  rungMoved({ from, to, reason, afterMs }: RungMove): void {
+    if (from === null) this.#joins.observe({ rung: to }, afterMs / 1000);
+    else this.#rungChanges.inc({ from, to, reason });
   }
 
   text(): Promise<string> {

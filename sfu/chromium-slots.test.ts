@@ -12,12 +12,18 @@ t.test('one stream per slot, while people come and go', { skip: chromiumMissing 
   const viewer = await call(sfu, browser, 'viewer', { camera: false });
   const a = await call(sfu, browser, 'a', { camera: true });
   const timed = (stats: PeerStats, mid: string): number => stats.inbound[mid]?.estimatedPlayoutTimestamp ?? 0;
+  const apart = (stats: PeerStats): number => timed(stats, '3') - timed(stats, '9');
+  // Chromium brings sound and picture together by and by, and its estimate is of the last frame it drew.
   const before = await viewer.page.statsUntil(
-    (stats) => frames(stats, '3') >= 25 && height(stats, '3') === 360 && timed(stats, '3') > 0 && timed(stats, '9') > 0,
+    (stats) =>
+      frames(stats, '3') >= 25 &&
+      height(stats, '3') === 360 &&
+      timed(stats, '3') > 0 &&
+      timed(stats, '9') > 0 &&
+      Math.abs(apart(stats)) < 500,
   );
   t.ok((inbound(before, '9').totalSamplesReceived ?? 0) > 0, 'and is heard');
-  const apart = timed(before, '3') - timed(before, '9');
-  t.ok(Math.abs(apart) < 500, `lips are ${String(apart)} ms apart`);
+  t.ok(Math.abs(apart(before)) < 500, `lips are ${String(apart(before))} ms apart`);
   t.strictSame(await viewer.page.evaluate('[peer.streams[3], peer.streams[9]]'), ['main', 'main']);
 
   const b = await call(sfu, browser, 'b', { camera: true });

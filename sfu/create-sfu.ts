@@ -75,6 +75,7 @@ class SfuNode implements Sfu {
       now: this.#deps.now,
       slab: new PacketSlab(),
       candidates: this.#config.candidates,
+      ...(this.#deps.onRung === undefined ? {} : { onRung: this.#deps.onRung }),
     };
     this.#timer = setInterval(() => {
       this.#tick();

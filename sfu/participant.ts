@@ -19,7 +19,7 @@ import { TokenBucket } from './token-bucket.ts';
 import { writeAnswer } from './sdp-answer.ts';
 import type { SlotSsrcs } from './sdp-answer.ts';
 import type { Offer } from './sdp-offer.ts';
-import type { Candidate, SessionRequest } from './sfu.ts';
+import type { Candidate, RungMove, SessionRequest } from './sfu.ts';
 import { emptySlotPlan } from './slots.ts';
 import type { SlotPlan, SlotWishes } from './slots.ts';
 import { Transport } from './transport.ts';
@@ -37,6 +37,7 @@ export interface ParticipantDeps extends TransportDeps {
   readonly random: (length: number) => Uint8Array;
   readonly slab: PacketSlab;
   readonly candidates: readonly Candidate[];
+  readonly onRung?: (move: RungMove) => void;
 }
 
 export class Participant {
@@ -62,6 +63,9 @@ export class Participant {
   /** Since when no path has media consent; null while one has. */
   #withoutConsentSince: number | null;
   #toldRung = '';
+  /** The last rung that carried media, for `onRung`. */
+  #lastRung: Rung | null = null;
+  readonly #openedAt: number;
   readonly #can: ReadonlySet<Permission>;
 
   constructor(
@@ -73,6 +77,7 @@ export class Participant {
   ) {
     const { counters, random, slab } = deps;
     this.#deps = deps;
+    this.#openedAt = now;
     this.session = session;
     this.id = hex(random(8));
     this.#can = new Set(session.can);
@@ -188,7 +193,8 @@ export class Participant {
       onRtcp: (compound, at) => {
         this.#receiveRtcp(compound, at);
       },
-      onNominated: () => {
+      onNominated: (path, wasLost) => {
+        this.#noteRung(path.kind, wasLost, now());
         this.#updateEgress(now());
         this.tellRung(now());
       },
@@ -201,6 +207,13 @@ export class Participant {
     });
     this.#transport = transport;
     return transport;
+  }
+
+  #noteRung(to: Rung, wasLost: boolean, now: number): void {
+    const from = this.#lastRung;
+    if (from === to) return;
+    this.#lastRung = to;
+    this.#deps.onRung?.({ from, to, reason: wasLost ? 'path-lost' : 'nominated', afterMs: now - this.#openedAt });
   }
 
   #consent(granted: boolean, now: number): void {

@@ -1,5 +1,5 @@
 /** The SFU's public face. A gateway talks to it through this interface alone, in this process or over a trunk. */
-import type { Path, Permission, Publication } from '../tunnel-protocol/index.ts';
+import type { Path, Permission, Publication, Rung } from '../tunnel-protocol/index.ts';
 
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -23,11 +23,24 @@ export interface SfuConfig {
   readonly maxParticipantsPerRoom: number;
 }
 
+/** Media of a session began on a rung, or moved to another. */
+export interface RungMove {
+  /** Null when it began. */
+  readonly from: Rung | null;
+  readonly to: Rung;
+  /** `path-lost`: the path before ended or lost its consent; the client did not ask. */
+  readonly reason: 'nominated' | 'path-lost';
+  /** Since the session was opened, in ms. */
+  readonly afterMs: number;
+}
+
 export interface SfuDeps {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
   readonly log: Logger;
+  /** For metrics. Must not throw. */
+  readonly onRung?: (move: RungMove) => void;
 }
 
 export interface SessionRequest {

@@ -33,7 +33,8 @@ export interface TransportEvents {
   /** Packets are authenticated, in clear and borrowed. */
   onRtp(packet: Uint8Array, now: number): void;
   onRtcp(compound: Uint8Array, now: number): void;
-  onNominated(path: Path): void;
+  /** `wasLost`: the path before was given up, so this one took its place unasked. */
+  onNominated(path: Path, wasLost: boolean): void;
   /** Media consent is gone from the last path, or there is consent again. */
   onConsent(granted: boolean): void;
   /** The DTLS session ended, by the peer or by a fault; the transport is closed already. */
@@ -68,8 +69,8 @@ export class Transport {
         this.#valid.add(path);
         events.onConsent(true);
       },
-      onNominated: (path) => {
-        events.onNominated(path);
+      onNominated: (path, previous) => {
+        events.onNominated(path, previous !== null && previous.owner !== this);
       },
       onConsentLost: () => {
         events.onConsent(false);

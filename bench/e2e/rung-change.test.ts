@@ -51,6 +51,9 @@ t.test('websocket, UDP, websocket during the call: no gap that is noticed', asyn
     t.ok(longestMs <= noticeableGapMs, `${index === 0 ? 'video' : 'audio'}: ${longestMs.toFixed(0)} ms at most`);
   }
   t.equal(grace.stats().packetsLost, 0);
+  const metrics = await edge.metrics();
+  t.match(metrics, /sallyport_rung_changes_total\{from="websocket",to="udp",reason="nominated"\} [2-9]/);
+  t.match(metrics, /sallyport_join_seconds_count\{rung="(udp|websocket)"\} [12]/);
 });
 
 t.test('UDP that does not get through: the call is on the tunnel at once', async (t) => {
