@@ -1,0 +1,17 @@
+export type { RelayAddress, TurnConfig, TurnLimits } from './config.ts';
+export { defaultTurnLimits } from './config.ts';
+export type { TurnCounterName, TurnCounters } from './counters.ts';
+export { turnCounterNames } from './counters.ts';
+export type { TurnCredentials } from './credentials.ts';
+export { createTurnCredentials } from './credentials.ts';
+export type { TurnErrorCode } from './errors.ts';
+export { TurnConfigError, turnErrors } from './errors.ts';
+export type { TurnLogger } from './logger.ts';
+export { serveSocket } from './node-stream.ts';
+export type { CreateRelaySocket, RelaySocket, RelaySocketOptions } from './relay-socket.ts';
+export { createDgramRelaySocket } from './relay-socket.ts';
+export type { TurnStreamInput } from './stream-clients.ts';
+export type { TurnStream } from './stream-link.ts';
+export type { TurnDeps, TurnServer, TurnUdpInput } from './turn-server.ts';
+export { createTurnServer } from './turn-server.ts';
+export type { TurnUdpSocket } from './udp-link.ts';
