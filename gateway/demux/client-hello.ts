@@ -1,0 +1,98 @@
+/** What a TLS client offers, read from its ClientHello before the handshake (RFC 8446 section 4.1.2, RFC 7301). */
+import { u16, u24 } from '../../tunnel-protocol/index.ts';
+
+/** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, or no ALPN at all. */
+export type HelloKind = 'h2' | 'http1' | 'other';
+
+/** `more`: the hello is not complete; `unparsable`: it will not be understood here, whatever follows. */
+export type HelloResult = HelloKind | 'more' | 'unparsable';
+
+const recordHeaderBytes = 5;
+/** RFC 8446 section 5.1; a plaintext record is no longer. */
+const maxRecordBytes = 16_384;
+const handshakeType = 22;
+const clientHelloType = 1;
+const alpnExtension = 16;
+const offersH2 = 1;
+const offersHttp1 = 2;
+
+/** Longer ones go where the unparsable go. */
+export const maxHelloBytes = 16_384;
+
+const scratch = new Uint8Array(maxHelloBytes + 4);
+
+/** `bytes` begins with the first record; `length` bytes are there. The hello may span records (RFC 8446 section 5.1). */
+export function parseClientHello(bytes: Uint8Array, length: number): HelloResult {
+  let at = 0;
+  let joined = 0;
+  let needed = 4;
+  while (joined < needed) {
+    if (at + recordHeaderBytes > length) return partialHeaderFits(bytes, at, length) ? 'more' : 'unparsable';
+    const record = u16(bytes, at + 3);
+    if (!partialHeaderFits(bytes, at, length) || record === 0 || record > maxRecordBytes) return 'unparsable';
+    at += recordHeaderBytes;
+    const present = Math.min(record, length - at);
+    const copied = Math.min(present, scratch.length - joined);
+    scratch.set(bytes.subarray(at, at + copied), joined);
+    joined += copied;
+    at += present;
+    if (joined > 0 && scratch[0] !== clientHelloType) return 'unparsable';
+    if (joined >= 4) {
+      needed = 4 + u24(scratch, 1);
+      if (needed > scratch.length) return 'unparsable';
+    }
+    if (present < record && joined < needed) return 'more';
+  }
+  return parseBody(needed);
+}
+
+/** As far as it is there: type handshake, version 3.x. */
+function partialHeaderFits(bytes: Uint8Array, at: number, length: number): boolean {
+  return (at >= length || bytes[at] === handshakeType) && (at + 1 >= length || bytes[at + 1] === 3);
+}
+
+/** Of the hello in the scratch memory, `end` bytes long with its header. */
+function parseBody(end: number): HelloResult {
+  // Version, random, then three lists with lengths of their own: session id, cipher suites, compression methods.
+  let at = 4 + 2 + 32;
+  if (at + 1 > end) return 'unparsable';
+  at += 1 + (scratch[at] as number);
+  if (at + 2 > end) return 'unparsable';
+  at += 2 + u16(scratch, at);
+  if (at + 1 > end) return 'unparsable';
+  at += 1 + (scratch[at] as number);
+  if (at === end) return 'other';
+  if (at + 2 > end || at + 2 + u16(scratch, at) !== end) return 'unparsable';
+  at += 2;
+  while (at < end) {
+    if (at + 4 > end) return 'unparsable';
+    const type = u16(scratch, at);
+    const stop = at + 4 + u16(scratch, at + 2);
+    if (stop > end) return 'unparsable';
+    if (type === alpnExtension) return parseAlpn(at + 4, stop);
+    at = stop;
+  }
+  return 'other';
+}
+
+function parseAlpn(start: number, end: number): HelloResult {
+  if (start + 2 > end || start + 2 + u16(scratch, start) !== end) return 'unparsable';
+  let offers = 0;
+  let at = start + 2;
+  while (at < end) {
+    const name = at + 1;
+    at = name + (scratch[at] as number);
+    if (at > end || at === name) return 'unparsable';
+    offers |= protocolAt(name, at);
+  }
+  if ((offers & offersH2) !== 0) return 'h2';
+  return (offers & offersHttp1) !== 0 ? 'http1' : 'other';
+}
+
+function protocolAt(at: number, end: number): number {
+  if (end - at === 2 && scratch[at] === 0x68 && scratch[at + 1] === 0x32) return offersH2;
+  if (end - at !== 8) return 0;
+  for (let i = 0; i < 7; i++) if (scratch[at + i] !== 'http/1.'.charCodeAt(i)) return 0;
+  const minor = scratch[at + 7];
+  return minor === 0x31 || minor === 0x30 ? offersHttp1 : 0;
+}

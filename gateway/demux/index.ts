@@ -1,0 +1,11 @@
+export { createDemultiplexer, type Demultiplexer } from './demultiplexer.ts';
+export {
+  defaultDemuxConfig,
+  type ConnectionKind,
+  type DemuxConfig,
+  type DemuxCounters,
+  type DemuxDeps,
+  type DemuxHandlers,
+  type RefusalReason,
+  type UwsHandler,
+} from './types.ts';

@@ -1,0 +1,118 @@
+/** Connections that have not said yet what they are: bounded in number and in time. */
+
+export type CutReason = 'timed-out' | 'crowded' | 'closing';
+
+export interface OpeningLimits {
+  readonly openingTimeoutMs: number;
+  readonly maxOpenings: number;
+  readonly maxOpeningsPerAddress: number;
+}
+
+/** One of them. `release` when it is decided or gone; afterwards `cut` is never called, as it is not called twice. */
+export class Opening {
+  readonly deadlineMs: number;
+  /** Closes the connection; replaced as it goes through its stages. */
+  cut: (reason: CutReason) => void;
+  address: string | null;
+  readonly #owner: Openings;
+
+  constructor(owner: Openings, deadlineMs: number, address: string | null, cut: (reason: CutReason) => void) {
+    this.#owner = owner;
+    this.deadlineMs = deadlineMs;
+    this.address = address;
+    this.cut = cut;
+  }
+
+  /** False: it was released or cut before. */
+  release(): boolean {
+    return this.#owner.remove(this);
+  }
+
+  /** False: that client has too many already. */
+  assign(address: string): boolean {
+    return this.#owner.assign(this, address);
+  }
+}
+
+export class Openings {
+  readonly #limits: OpeningLimits;
+  /** In the order of their deadlines, because all have the same time. */
+  readonly #open = new Set<Opening>();
+  readonly #perAddress = new Map<string, number>();
+  #timer: NodeJS.Timeout | null = null;
+  readonly #expire = (): void => {
+    this.#timer = null;
+    const now = performance.now();
+    for (const opening of this.#open) {
+      if (opening.deadlineMs > now) break;
+      this.remove(opening);
+      opening.cut('timed-out');
+    }
+    this.#arm();
+  };
+
+  constructor(limits: OpeningLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** `address` null: not known yet, and not counted per address. Null comes back when that client has too many. */
+  open(address: string | null, cut: (reason: CutReason) => void): Opening | null {
+    const opening = new Opening(this, performance.now() + this.#limits.openingTimeoutMs, null, cut);
+    if (address !== null && !this.assign(opening, address)) return null;
+    if (this.#open.size >= this.#limits.maxOpenings) {
+      const [oldest] = this.#open;
+      if (oldest !== undefined) {
+        this.remove(oldest);
+        oldest.cut('crowded');
+      }
+    }
+    this.#open.add(opening);
+    this.#arm();
+    return opening;
+  }
+
+  assign(opening: Opening, address: string): boolean {
+    const count = this.#perAddress.get(address) ?? 0;
+    if (count >= this.#limits.maxOpeningsPerAddress) return false;
+    this.#forget(opening);
+    this.#perAddress.set(address, count + 1);
+    opening.address = address;
+    return true;
+  }
+
+  /** False: it was not in. */
+  remove(opening: Opening): boolean {
+    if (!this.#open.delete(opening)) return false;
+    this.#forget(opening);
+    return true;
+  }
+
+  /** Cuts all. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    for (const opening of [...this.#open]) {
+      this.remove(opening);
+      opening.cut('closing');
+    }
+  }
+
+  #forget({ address }: Opening): void {
+    if (address === null) return;
+    const count = this.#perAddress.get(address) ?? 0;
+    if (count > 1) this.#perAddress.set(address, count - 1);
+    else this.#perAddress.delete(address);
+  }
+
+  #arm(): void {
+    if (this.#timer !== null) return;
+    const [oldest] = this.#open;
+    if (oldest === undefined) return;
+    // A little later than the deadline, so that one look is enough for it.
+    this.#timer = setTimeout(this.#expire, Math.max(1, Math.ceil(oldest.deadlineMs - performance.now()))).unref();
+  }
+}

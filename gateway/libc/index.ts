@@ -1,0 +1,10 @@
+export { libcAbsence, loadLibc, socketOption, type Libc } from './libc.ts';
+export { UdpAddress, UdpAddressCache } from './udp-address.ts';
+export {
+  createUdpReceiver,
+  createUdpSender,
+  type UdpReceiveCounters,
+  type UdpReceiver,
+  type UdpSendCounters,
+  type UdpSender,
+} from './udp.ts';
