@@ -1,3 +1,4 @@
+/** RFC 8656 section by section on a virtual clock; long because it is one walk through all of it. */
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import {

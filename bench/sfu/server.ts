@@ -1,9 +1,10 @@
 /** The whole edge, SFU included, in a process of its own. */
-import { startBenchEdge, type BenchEdge } from '../harness/bench-edge.ts';
+import type { TestEdge } from '../e2e/edge.ts';
+import { startBenchEdge } from '../harness/bench-edge.ts';
 import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
 import { serveCommands } from '../harness/worker-process.ts';
 
-let edge: BenchEdge | null = null;
+let edge: TestEdge | null = null;
 let endMeter: (() => CpuReading) | null = null;
 
 serveCommands({

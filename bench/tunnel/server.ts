@@ -1,11 +1,12 @@
 /** The edge under test, with a sink in the SFU's place, in a process of its own. */
-import { startBenchEdge, type BenchEdge } from '../harness/bench-edge.ts';
+import type { TestEdge } from '../e2e/edge.ts';
+import { startBenchEdge } from '../harness/bench-edge.ts';
 import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
 import { serveCommands } from '../harness/worker-process.ts';
 import { createSinkSfu } from './sink-sfu.ts';
 
 const sink = createSinkSfu();
-let edge: BenchEdge | null = null;
+let edge: TestEdge | null = null;
 let endMeter: (() => CpuReading) | null = null;
 let sending: NodeJS.Timeout | null = null;
 let sent = 0;

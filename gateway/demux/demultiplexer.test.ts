@@ -1,4 +1,4 @@
-/** Every kind of connection, by every way of looking at it. */
+/** Every kind of connection, by every way of looking at it; long because each variant passes the same list. */
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';

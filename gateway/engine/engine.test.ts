@@ -1,4 +1,4 @@
-/** One suite, both engines. */
+/** One suite, both engines; long because both pass the same list. */
 import { once } from 'node:events';
 import { writeFile, readFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
