@@ -102,30 +102,32 @@ for (const variant of variants) {
       t.equal(demux.openings, 0);
     });
 
-    t.test('openssl, with its ways of offering', { skip: variant.name.includes('public') }, async (t) => {
-      const { port } = await world(t);
-      const request = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n';
-      t.match(await openssl(port, ['-alpn', 'http/1.1'], request), variant.https);
-      t.match(await openssl(port, ['-alpn', 'foo,http/1.1'], request), variant.https);
-      t.match(await openssl(port, [], request), 'node 127.0.0.1');
-      t.match(await openssl(port, ['-tls1_2'], request), 'node 127.0.0.1');
-      t.match(await openssl(port, ['-alpn', 'stun.turn', '-noservername'], stunRequest), 'turn-tls 127.0.0.1');
-      t.match(await openssl(port, ['-alpn', 'h2'], 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), 'ALPN protocol: h2');
-      t.match(await openssl(port, ['-alpn', 'foo'], request), /no.application.protocol/i);
-    });
+    if (!variant.name.includes('public'))
+      t.test('openssl, with its ways of offering', async (t) => {
+        const { port } = await world(t);
+        const request = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n';
+        t.match(await openssl(port, ['-alpn', 'http/1.1'], request), variant.https);
+        t.match(await openssl(port, ['-alpn', 'foo,http/1.1'], request), variant.https);
+        t.match(await openssl(port, [], request), 'node 127.0.0.1');
+        t.match(await openssl(port, ['-tls1_2'], request), 'node 127.0.0.1');
+        t.match(await openssl(port, ['-alpn', 'stun.turn', '-noservername'], stunRequest), 'turn-tls 127.0.0.1');
+        t.match(await openssl(port, ['-alpn', 'h2'], 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), 'ALPN protocol: h2');
+        t.match(await openssl(port, ['-alpn', 'foo'], request), /no.application.protocol/i);
+      });
 
-    t.test('WebSockets', { skip: !variant.http.startsWith('uws') }, async (t) => {
-      const { port } = await world(t);
-      for (const url of [`ws://127.0.0.1:${String(port)}/ws`, `wss://127.0.0.1:${String(port)}/ws`]) {
-        const ws = new WebSocket(url, { rejectUnauthorized: false, ...{ ALPNProtocols: ['http/1.1'] } });
-        await once(ws, 'open');
-        ws.send('hi');
-        const [message] = (await once(ws, 'message')) as [Buffer];
-        t.equal(message.toString(), 'hi');
-        ws.close();
-        await once(ws, 'close');
-      }
-    });
+    if (variant.http.startsWith('uws'))
+      t.test('WebSockets', async (t) => {
+        const { port } = await world(t);
+        for (const url of [`ws://127.0.0.1:${String(port)}/ws`, `wss://127.0.0.1:${String(port)}/ws`]) {
+          const ws = new WebSocket(url, { rejectUnauthorized: false, ...{ ALPNProtocols: ['http/1.1'] } });
+          await once(ws, 'open');
+          ws.send('hi');
+          const [message] = (await once(ws, 'message')) as [Buffer];
+          t.equal(message.toString(), 'hi');
+          ws.close();
+          await once(ws, 'close');
+        }
+      });
 
     t.test('in pieces of one byte', async (t) => {
       const { port, demux } = await world(t);
@@ -249,31 +251,32 @@ for (const variant of variants) {
       t.equal(demux.counters.refused.unknown, 0);
     });
 
-    t.test('a new certificate, and tickets given before', { skip: variant.name !== 'peek, node' }, async (t) => {
-      const { port, demux } = await world(t);
-      const session = await new Promise<Buffer>((resolve) => {
-        const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
-        socket.once('session', (session) => {
-          resolve(session);
-          socket.destroy();
+    if (variant.name === 'peek, node')
+      t.test('a new certificate, and tickets given before', async (t) => {
+        const { port, demux } = await world(t);
+        const session = await new Promise<Buffer>((resolve) => {
+          const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+          socket.once('session', (session) => {
+            resolve(session);
+            socket.destroy();
+          });
+          socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
         });
-        socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+        const fresh = await testCertificate(`${folder}/fresh`);
+        demux.setSecureContext({ key: readFileSync(fresh.keyFile), cert: readFileSync(fresh.certFile) });
+        const resumed = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, session });
+        await once(resumed, 'secureConnect');
+        t.equal(resumed.isSessionReused(), true);
+        resumed.destroy();
+        const whole = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+        await once(whole, 'secureConnect');
+        t.not(whole.getPeerX509Certificate()?.toString(), readFileSync(files.certFile, 'utf8'));
+        whole.destroy();
+        t.throws(() => {
+          demux.setSecureContext({ key: 'none', cert: 'none' });
+        });
+        t.match(await tlsGet(port, {}), 'node');
       });
-      const fresh = await testCertificate(`${folder}/fresh`);
-      demux.setSecureContext({ key: readFileSync(fresh.keyFile), cert: readFileSync(fresh.certFile) });
-      const resumed = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, session });
-      await once(resumed, 'secureConnect');
-      t.equal(resumed.isSessionReused(), true);
-      resumed.destroy();
-      const whole = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
-      await once(whole, 'secureConnect');
-      t.not(whole.getPeerX509Certificate()?.toString(), readFileSync(files.certFile, 'utf8'));
-      whole.destroy();
-      t.throws(() => {
-        demux.setSecureContext({ key: 'none', cert: 'none' });
-      });
-      t.match(await tlsGet(port, {}), 'node');
-    });
 
     t.test('resets in every stage, and no descriptor is left', async (t) => {
       const { port, demux, http1 } = await world(t);
@@ -336,35 +339,40 @@ for (const variant of variants) {
       t.equal(demux.openings, 0);
     });
 
-    t.test(
-      'headers that do not come are waited for by the HTTP server',
-      { skip: variant.http.startsWith('uws') },
-      async (t) => {
-        const { port } = await world(t);
-        const client = new Client(port);
-        t.match(await client.exchange(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n')), /^HTTP\/1.1 408 /);
-      },
-    );
+    if (!variant.http.startsWith('uws'))
+      t.test(
+        'headers that do not come are waited for by the HTTP server',
+
+        async (t) => {
+          const { port } = await world(t);
+          const client = new Client(port);
+          t.match(await client.exchange(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n')), /^HTTP\/1.1 408 /);
+        },
+      );
 
     t.end();
   });
 }
 
-t.test('what a connection inherits', { skip: libc === null }, async (t) => {
-  if (libc === null) return;
-  const world = await createWorld({ files, config: { notSentLowWaterBytes: 30_000 } });
-  t.teardown(() => world.close());
-  const fds: number[] = [];
-  world.h2.on('session', (session) => {
-    const { _handle: handle } = (session.socket as unknown as { _parent: { _handle: { fd: number } } })._parent;
-    fds.push(
-      libc.getOption(handle.fd, socketOption.tcpNotSentLowWater),
-      libc.getOption(handle.fd, socketOption.tcpNoDelay),
-    );
-  });
-  await h2Get(world.port);
-  t.same(fds, [30_000, 1]);
-});
+t.test(
+  'what a connection inherits',
+  { skip: libc === null && process.env['CI'] !== 'true' && 'no libc' },
+  async (t) => {
+    if (libc === null) return;
+    const world = await createWorld({ files, config: { notSentLowWaterBytes: 30_000 } });
+    t.teardown(() => world.close());
+    const fds: number[] = [];
+    world.h2.on('session', (session) => {
+      const { _handle: handle } = (session.socket as unknown as { _parent: { _handle: { fd: number } } })._parent;
+      fds.push(
+        libc.getOption(handle.fd, socketOption.tcpNotSentLowWater),
+        libc.getOption(handle.fd, socketOption.tcpNoDelay),
+      );
+    });
+    await h2Get(world.port);
+    t.same(fds, [30_000, 1]);
+  },
+);
 
 t.test('misuse', async (t) => {
   await t.rejects(createWorld({ files, libc: null, config: { method: 'peek' } }), /needs libc/);
