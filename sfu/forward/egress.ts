@@ -43,7 +43,7 @@ export class Egress {
   #output: EgressOutput | null = null;
   #lastReportAt = -Infinity;
   #frameId = 0;
-  #repeatBudget = 0;
+  #repeatBudget = repeatsPerTick;
 
   constructor(options: EgressOptions) {
     this.#options = options;
