@@ -168,6 +168,7 @@ class SfuNode implements Sfu {
     if (path !== null) this.detach(path);
     this.#counters.sfu.sessions_ended++;
     if (reason === 'expired') this.#counters.sfu.sessions_expired++;
+    this.#deps.onSessionEnd?.(sessionId);
     return true;
   }
 

@@ -201,6 +201,9 @@ export class Participant {
       onConsent: (granted) => {
         this.#consent(granted, now());
       },
+      onDropped: (meta) => {
+        this.egress.dropped(meta, now());
+      },
       onClosed: () => {
         if (this.#transport === transport) this.closeTransport(now());
       },

@@ -41,6 +41,8 @@ export interface SfuDeps {
   readonly log: Logger;
   /** For metrics. Must not throw. */
   readonly onRung?: (move: RungMove) => void;
+  /** A session has ended, for whatever reason; for what else was given to it. Must not throw. */
+  readonly onSessionEnd?: (sessionId: string) => void;
 }
 
 export interface SessionRequest {

@@ -37,6 +37,8 @@ export interface TransportEvents {
   onNominated(path: Path, wasLost: boolean): void;
   /** Media consent is gone from the last path, or there is consent again. */
   onConsent(granted: boolean): void;
+  /** A path dropped what it took before. Comes while something is sent, too. */
+  onDropped(meta: SendMeta): void;
   /** The DTLS session ended, by the peer or by a fault; the transport is closed already. */
   onClosed(reason: string): void;
 }
@@ -57,6 +59,9 @@ export class Transport {
   #state: TransportState = 'new';
   /** Where DTLS came from last, until a path is nominated. */
   #dtlsPath: Path | null = null;
+  readonly #onDrop = (meta: SendMeta): void => {
+    this.#events.onDropped(meta);
+  };
 
   constructor(deps: TransportDeps, remote: TransportRemote, events: TransportEvents) {
     this.#deps = deps;
@@ -67,6 +72,7 @@ export class Transport {
       onValidated: (path) => {
         this.#dropLostPaths();
         this.#valid.add(path);
+        if (path.reliable) path.onDrop = this.#onDrop;
         events.onConsent(true);
       },
       onNominated: (path, previous) => {
@@ -102,6 +108,11 @@ export class Transport {
   /** Whether the path that media is sent on loses nothing but what it drops on purpose. */
   get reliable(): boolean {
     return this.#agent.nominated?.reliable ?? false;
+  }
+
+  /** Bits per second that this path delivers; null where that is not known to be less than what is sent. */
+  get deliveryRate(): number | null {
+    return this.#agent.nominated?.deliveryRate ?? null;
   }
 
   /** Takes the credentials of a further offer; new ones restart ICE (RFC 8839 section 4.4.1.1.1). */
@@ -179,11 +190,20 @@ export class Transport {
   }
 
   #dropLostPaths(): void {
-    for (const path of this.#valid) if (path.owner !== this) this.#valid.delete(path);
+    for (const path of this.#valid) {
+      if (path.owner === this) continue;
+      this.#valid.delete(path);
+      this.#stopDropReports(path);
+    }
+  }
+
+  #stopDropReports(path: Path): void {
+    if (path.onDrop === this.#onDrop) path.onDrop = null;
   }
 
   #shut(): void {
     this.#state = 'closed';
+    for (const path of this.#valid) this.#stopDropReports(path);
     this.#srtp = null;
     this.#dtls = null;
     this.#dtlsPath = null;

@@ -2,6 +2,8 @@ export * from './bytes.ts';
 export * from './classify.ts';
 export * from './control/index.ts';
 export * from './dtls/index.ts';
+export * from './exchange/index.ts';
+export * from './flow/index.ts';
 export * from './frames.ts';
 export * from './path.ts';
 export * from './rtp/index.ts';

@@ -29,7 +29,7 @@ export interface SendMeta {
   readonly keyFrame: boolean;
   /** True when nothing later depends on this datagram. */
   readonly discardable: boolean;
-  /** Age in ms at which the datagram is worthless; 0 = never. */
+  /** Age in ms at which the datagram is worthless. 0: never; for audio and video, what the path has as its default. */
   readonly deadlineMs: number;
 }
 
@@ -67,6 +67,16 @@ export interface Path extends PathProperties {
   readonly remote: TransportAddress;
   /** Whom the path belongs to once it is bound. Set by the receiver alone; its only state on the path. */
   owner: unknown;
+  /**
+   * Set by the owner: told of every audio and video datagram that `send` took and the path has dropped since, which may
+   * be while `send` of this very path runs. It must not throw, nor send on this path.
+   */
+  onDrop?: ((meta: SendMeta) => void) | null;
+  /**
+   * Bits per second that the path delivers, where it measures that; null while it takes what is sent. Read it now and
+   * then: it is looked up, not kept.
+   */
+  readonly deliveryRate?: number | null;
   /**
    * Sends one datagram. The bytes are given away: the caller must not touch them again.
    * Returns false when the path is closed or dropped the datagram at once (counted by the path).

@@ -7,6 +7,7 @@ import { classifyDatagram, datagramClass } from './classify.ts';
 import { afterClose, closeCodes } from './control/close-codes.ts';
 import type { ControlFrame } from './control/control-frames.ts';
 import {
+  capability,
   controlType,
   decodeControlFrame,
   encodeControlFrame,
@@ -16,6 +17,7 @@ import {
 } from './control/control-frames.ts';
 import { controlErrors } from './control/errors.ts';
 import { controlLimits, controlVersion } from './control/limits.ts';
+import { creditFlag, creditFrameBytes, creditType, flowLimits } from './flow/index.ts';
 import { forEachFrame, frameHeaderBytes, maxDatagramBytes, maxMessageBytes } from './frames.ts';
 import { controlRungs, rungs } from './path.ts';
 import { audioSlotMids, dataMid, publishSections, rids, videoSlotMids } from './sdp-shape.ts';
@@ -90,6 +92,7 @@ const sampleFrames: ControlFrame[] = [
   { type: 'signal', first: true, last: false, sequence: 0x51525354, payload: Uint8Array.of(1, 2, 3) },
   { type: 'close', wire: 4242, reason: 'why' },
   { type: 'drain', retryAfterMs: 0x91929394, spreadMs: 0xa1a2a3a4 },
+  { type: 'credit', flags: fragmentFlag.first, held: 0xb1b2, received: 0xc1c2c3c4, time: 0xd1d2d3d4 },
 ];
 
 /** Packs a frame as the README's layout says. */
@@ -139,7 +142,7 @@ t.test('control frames: types, names and layouts', (t) => {
         effect === 'unknown: a fault' ? 'unknown-type' : 'ignorable',
       );
     }
-    if (name.endsWith(', reserved')) t.equal(reservedControlType[name.split(',')[0] as 'credit'], low);
+    if (name.endsWith(', reserved')) t.equal(reservedControlType[name.split(',')[0] as 'resume'], low);
   }
   t.match(
     section('## Versions and extensions'),
@@ -157,6 +160,16 @@ t.test('control frames: examples', (t) => {
     t.equal(decoded.type, name);
     t.ok(equalBytes(encodeControlFrame(decoded), fromHex(hex)), name);
   }
+  t.end();
+});
+
+t.test('credit: one layout, read in place and decoded; its bits', (t) => {
+  t.equal(creditType, controlType.credit);
+  const credit = sampleFrames.find(({ type }) => type === 'credit');
+  t.equal(credit && encodeControlFrame(credit).length, creditFrameBytes);
+  t.same(creditFlag, { asked: 1 });
+  const [, bit, name] = /^ {2}\| `(0x\w+)` \| `(\w+)`/m.exec(section('### open and welcome')) ?? [];
+  t.strictSame({ [name ?? '']: Number(bit) }, capability);
   t.end();
 });
 
@@ -195,6 +208,7 @@ t.test('limits', (t) => {
     Object.entries(constants).map(([name, value]) => [name, String(value)]);
   t.strictSame(limits('### Limits of framing'), entries({ frameHeaderBytes, maxDatagramBytes, maxMessageBytes }));
   t.strictSame(limits('### Limits of the control channel'), entries(controlLimits));
+  t.strictSame(limits('### Limits of flow control'), entries(flowLimits));
   t.strictSame(limits('### Limits of signalling'), entries(signalLimits));
   t.end();
 });

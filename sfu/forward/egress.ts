@@ -7,11 +7,13 @@ import {
   ntpFromUnixMs,
   videoSlotMids,
 } from '../../tunnel-protocol/index.ts';
-import type { PacketSlab, RtcpPacket } from '../../tunnel-protocol/index.ts';
+import type { PacketSlab, RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
 import { reportIntervalMs } from './ingress.ts';
+import { FrameMeta } from './frame-meta.ts';
+import { SentRate } from './sent-rate.ts';
 import { SlotStream } from './slot-stream.ts';
 import type { SlotOutput } from './slot-stream.ts';
 import type { Track } from './track.ts';
@@ -43,13 +45,14 @@ export class Egress {
   #output: EgressOutput | null = null;
   #lastReportAt = -Infinity;
   #frameId = 0;
+  readonly #rate = new SentRate();
   #repeatBudget = repeatsPerTick;
 
   constructor(options: EgressOptions) {
     this.#options = options;
     const { counters, slab, random, ssrcs } = options;
     const nextFrameId = (): number => (this.#frameId = (this.#frameId % 0xffff_ffff) + 1);
-    const shared = { counters, slab, random, nextFrameId };
+    const shared = { counters, slab, random, nextFrameId, rate: this.#rate };
     const stream = (kind: 'audio' | 'video') => (mid: string, slot: number) =>
       new SlotStream(shared, mid, kind, slot === 0, ssrcs.get(mid) ?? { media: 0, rtx: 0 });
     this.video = videoSlotMids.map(stream('video'));
@@ -95,8 +98,15 @@ export class Egress {
     }
   }
 
+  /** The path dropped a packet that it took before. */
+  dropped(meta: SendMeta, now: number): void {
+    this.#options.counters.rtp_dropped++;
+    if (meta instanceof FrameMeta) meta.slot.dropped(meta, now);
+  }
+
   tick(now: number): void {
     this.#repeatBudget = repeatsPerTick;
+    this.#rate.tick(now);
     if (this.#output === null) return;
     for (const slot of this.video) slot.select(now);
     const all = now - this.#lastReportAt >= reportIntervalMs;

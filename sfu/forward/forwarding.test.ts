@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { decodeRtcp, encodeGoodbye, PacketSlab, RtpView } from '../../tunnel-protocol/index.ts';
-import type { RtcpPacket } from '../../tunnel-protocol/index.ts';
+import { decodeRtcp, encodeGoodbye, flowLimits, PacketSlab, RtpView } from '../../tunnel-protocol/index.ts';
+import type { RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
 import { createCounters } from '../counters.ts';
 import type { SfuCounters } from '../counters.ts';
 import { isOfferError, parseOffer } from '../sdp-offer.ts';
@@ -11,6 +11,7 @@ import { testdata } from '../testing/testdata.ts';
 import { Egress } from './egress.ts';
 import { Ingress, ssrcHoldMs } from './ingress.ts';
 import { keyFrameAskMs, layerIdleMs, patientKeyFrameAskMs } from './layer.ts';
+import { haltAskMs, keyFrameDeadlineMs, narrowMs } from './slot-stream.ts';
 
 const chromium = readFileSync(testdata('chromium-156-offer.sdp'), 'utf8');
 const random = (length: number): Uint8Array => new Uint8Array(length).fill(7);
@@ -27,13 +28,16 @@ class Pair {
   readonly counters: SfuCounters = createCounters().sfu;
   readonly ingress: Ingress;
   readonly egress: Egress;
-  /** Main's packets, and what the publisher was told. */
+  /** Main's packets, what the path was told of them, and what the publisher was told. */
   readonly sent: RtpView[] = [];
+  readonly metas: SendMeta[] = [];
+  deliveryRate: number | null = null;
   readonly told: RtcpPacket[] = [];
   readonly #sequenceNumbers = new Map<number, number>();
 
-  constructor(subscriber = sections(), publisher = sections()) {
+  constructor(subscriber = sections(), publisher = sections(), reliable = false) {
     const { counters } = this;
+    const deliveryRate = (): number | null => this.deliveryRate;
     this.ingress = new Ingress({ counters, ssrc: 1, cname: 'c' });
     const ssrcs = new Map(subscriber.map(({ mid }) => [mid, { media: 100 + Number(mid), rtx: 200 + Number(mid) }]));
     this.egress = new Egress({ counters, random, slab: new PacketSlab(), cname: 'c', ssrcs });
@@ -41,7 +45,7 @@ class Pair {
     this.egress.negotiate(subscriber, this.now);
     this.ingress.connect(
       {
-        reliable: false,
+        reliable,
         sendRtcp: (compound) => {
           const packets = decodeRtcp(compound);
           if (typeof packets === 'string') throw new Error(packets);
@@ -53,10 +57,14 @@ class Pair {
     );
     this.egress.connect(
       {
-        reliable: false,
-        sendRtp: (packet) => {
+        reliable,
+        get deliveryRate() {
+          return deliveryRate();
+        },
+        sendRtp: (packet, meta) => {
           const view = new RtpView();
           if (view.parse(packet) === null) this.sent.push(view);
+          this.metas.push(meta);
           return true;
         },
         sendRtcp: () => true,
@@ -248,5 +256,114 @@ t.test('losses are asked for while somebody watches', (t) => {
   pair.lose(11);
   pair.frame('h', false);
   t.equal(nacks().length, 1);
+  t.end();
+});
+
+t.test('what a path drops stops the stream until a key frame', (t) => {
+  const pair = new Pair(sections(), sections(), true);
+  pair.frame('h', true);
+  pair.frame('h', false);
+  pair.frame('h', false);
+  pair.now += keyFrameAskMs;
+  const asked = pair.plis(11);
+  t.strictSame(
+    pair.metas.map(({ frameId, keyFrame, deadlineMs }) => [frameId, keyFrame, deadlineMs]),
+    [1, 2, 3].map((frameId) => [frameId, frameId === 1, keyFrameDeadlineMs]),
+  );
+  const drop = (index: number): void => {
+    const meta = pair.metas[index];
+    if (meta !== undefined) pair.egress.dropped(meta, pair.now);
+  };
+  drop(1);
+  drop(2);
+  t.equal(pair.plis(11), asked + 1, 'one key frame is asked for');
+  pair.frame('h', false);
+  t.equal(pair.sent.length, 3, 'nothing that builds on it is sent');
+  pair.frame('h', true);
+  pair.frame('h', false);
+  t.equal(pair.sent.length, 5);
+  const [first] = pair.sent;
+  t.strictSame(
+    pair.sent.map(({ sequenceNumber }) => sequenceNumber - (first?.sequenceNumber ?? 0)),
+    [0, 1, 2, 3, 4],
+    'without a gap in the numbers',
+  );
+  drop(2);
+  pair.frame('h', false);
+  t.equal(pair.sent.length, 6, 'what was dropped before the key frame is past');
+  t.equal(pair.counters.slots_halted, 1);
+  t.equal(pair.counters.rtp_dropped, 3);
+
+  drop(4);
+  t.equal(pair.plis(11), asked + 1, 'not so soon again');
+  pair.pass(haltAskMs);
+  t.equal(pair.plis(11), asked + 2);
+  pair.frame('h', true);
+  pair.pass(keyFrameDeadlineMs);
+  pair.frame('h', false);
+  t.equal(pair.metas.at(-1)?.deadlineMs, flowLimits.videoDeadlineMs);
+  t.end();
+});
+
+t.test('a path that is too slow for the large layer gets the small one, for a while', (t) => {
+  const pair = new Pair(sections(), sections(), true);
+  const both = (keyFrame: boolean): void => {
+    pair.frame('h', keyFrame);
+    pair.frame('l', keyFrame);
+  };
+  const drop = (): void => {
+    const meta = pair.metas.at(-1);
+    if (meta !== undefined) pair.egress.dropped(meta, pair.now);
+  };
+  both(true);
+  for (let i = 0; i < 10; i++) {
+    both(false);
+    pair.pass(100);
+  }
+  drop();
+  both(true);
+  t.equal(pair.shown.at(-1), 'h', 'nothing says that it is too slow');
+  pair.deliveryRate = 1;
+  pair.pass(haltAskMs);
+  drop();
+  const asked = pair.plis(12);
+  t.ok(asked > 0, 'the small layer is asked for a key frame');
+  both(true);
+  t.equal(pair.shown.at(-1), 'l');
+  pair.deliveryRate = null;
+  const shown = (ms: number): string => {
+    const from = pair.shown.length;
+    for (let passed = 0; passed < ms; passed += 100) {
+      pair.pass(100);
+      both(true);
+    }
+    return pair.shown.slice(from);
+  };
+  t.match(shown(narrowMs - 1000), /^l+$/);
+  t.match(shown(2000), /^l+h+$/);
+  pair.deliveryRate = 1;
+  drop();
+  pair.deliveryRate = null;
+  t.match(shown(2 * narrowMs - 1000), /^l+$/, 'longer the second time');
+  t.match(shown(2000), /^l+h+$/);
+  t.equal(pair.counters.slots_narrowed, 2);
+  t.end();
+});
+
+t.test('on a reliable path nothing is asked for again: what is missing was dropped on purpose', (t) => {
+  const pair = new Pair(sections(), sections(), true);
+  pair.frame('h', true);
+  pair.frame('h', false);
+  pair.egress.receiveRtcp({ type: 'nack', senderSsrc: 0, mediaSsrc: 103, lost: [1] }, pair.now);
+  const asked = pair.plis(11);
+  pair.now += keyFrameAskMs;
+  pair.lose(11);
+  pair.frame('h', false);
+  t.equal(pair.told.filter(({ type }) => type === 'nack').length, 0);
+  t.equal(pair.plis(11), asked + 1, 'a publisher that dropped something is asked for a key frame');
+  pair.frame('h', true);
+  pair.lose(11);
+  pair.frame('h', true);
+  t.equal(pair.plis(11), asked + 1, 'unless it comes by itself');
   t.end();
 });

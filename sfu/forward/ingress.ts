@@ -52,23 +52,14 @@ export class Ingress {
   /** Usually one for all sections. */
   #midIds: readonly number[] = [];
   #output: IngressOutput | null = null;
-  readonly #feedback: LayerFeedback = {
-    sendPli: (ssrc) => {
-      const sent = this.#sendFeedback(encodePli(this.#options.ssrc, ssrc));
-      if (sent) this.#options.counters.key_frames_requested++;
-    },
-    sendNack: (ssrc, lost) => {
-      if (this.#output?.reliable !== false) return;
-      const sent = this.#sendFeedback(encodeNack(this.#options.ssrc, ssrc, lost));
-      if (sent) this.#options.counters.repeats_requested += lost.length;
-    },
-  };
+  readonly #feedback: LayerFeedback;
   #lastReportAt = -Infinity;
   /** Publisher's clock minus ours, in ms; null before its first sender report. */
   #clockOffset: number | null = null;
 
   constructor(options: IngressOptions) {
     this.#options = options;
+    this.#feedback = this.#createFeedback();
     const publisherTime = (now: number): number | null => (this.#clockOffset === null ? null : now + this.#clockOffset);
     const entries = publishSections.map(({ source, kind }) => [source, new Track(source, kind, publisherTime)]);
     this.tracks = Object.fromEntries(entries) as Record<Source, Track>;
@@ -140,6 +131,22 @@ export class Ingress {
     if (this.#layers.size === 0 || now - this.#lastReportAt < reportIntervalMs) return;
     this.#lastReportAt = now;
     this.#report(now);
+  }
+
+  #createFeedback(): LayerFeedback {
+    const { ssrc: ownSsrc, counters } = this.#options;
+    const isReliable = (): boolean => this.#output?.reliable !== false;
+    return {
+      get reliable() {
+        return isReliable();
+      },
+      sendPli: (ssrc) => {
+        if (this.#sendFeedback(encodePli(ownSsrc, ssrc))) counters.key_frames_requested++;
+      },
+      sendNack: (ssrc, lost) => {
+        if (this.#sendFeedback(encodeNack(ownSsrc, ssrc, lost))) counters.repeats_requested += lost.length;
+      },
+    };
   }
 
   #latch(bytes: Uint8Array, now: number): Layer | null {

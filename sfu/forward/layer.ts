@@ -26,8 +26,9 @@ const forwardedCodec: Readonly<Record<CodecName, ForwardedCodec>> = {
 
 /** What can be asked of the publisher. */
 export interface LayerFeedback {
+  /** Packets come on a path that loses none: what is missing was dropped by the publisher, and is not repeated. */
+  readonly reliable: boolean;
   sendPli(ssrc: number): void;
-  /** Does nothing where the path repeats lost packets by itself. */
   sendNack(ssrc: number, lost: readonly number[]): void;
 }
 
@@ -87,7 +88,8 @@ export class Layer {
     // Nobody misses what nobody sees.
     if (gap === false || this.listeners.length === 0) return;
     if (gap === 'lost') this.wantKeyFrame(now);
-    else this.#askForMissing(now);
+    else if (!this.#feedback.reliable) this.#askForMissing(now);
+    else if (!packet.keyFrame) this.wantKeyFrame(now);
   }
 
   flows(now: number): boolean {
@@ -104,7 +106,7 @@ export class Layer {
 
   /** Repeats what was asked in vain. */
   tick(now: number): void {
-    if (this.listeners.length > 0) this.#askForMissing(now);
+    if (this.listeners.length > 0 && !this.#feedback.reliable) this.#askForMissing(now);
     if (!this.#keyFrameWanted || !this.flows(now)) return;
     const interval = this.#asks < patientAfterAsks ? keyFrameAskMs : patientKeyFrameAskMs;
     if (now - this.#lastAskAt < interval) return;

@@ -1,19 +1,27 @@
 /** One slot of one subscriber: the continuous outgoing stream, and which layer feeds it. */
-import { lane } from '../../tunnel-protocol/index.ts';
+import { flowLimits, lane } from '../../tunnel-protocol/index.ts';
 import type { MediaKind, PacketSlab, Rid, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
+import { FrameMeta } from './frame-meta.ts';
 import type { Layer } from './layer.ts';
 import { PacketHistory } from './packet-history.ts';
 import { SendStats } from './rtp-stats.ts';
+import type { SentRate } from './sent-rate.ts';
 import type { SourcePacket } from './source-packet.ts';
 import { StreamRewriter } from './stream-rewriter.ts';
 import type { ExtensionMapping } from './stream-rewriter.ts';
 import type { Track } from './track.ts';
 
-export const audioDeadlineMs = 200;
-export const videoDeadlineMs = 300;
+const { audioDeadlineMs, videoDeadlineMs } = flowLimits;
+/** A key frame is late rather than useless, and what follows it at once waits behind it. */
+export const keyFrameDeadlineMs = 600;
+/** A slot that was halted asks for key frames no more often. */
+export const haltAskMs = 500;
+/** How long a slot keeps to the small layer, at first and at most: twice as long each time it was too early. */
+export const narrowMs = 10_000;
+const maxNarrowMs = 80_000;
 const audioMeta: SendMeta = {
   lane: lane.audio,
   frameId: 0,
@@ -36,12 +44,15 @@ const historyPackets = 256;
 const preferences = {
   main: ['h', null, 'l'],
   thumbnail: ['l', null, 'h'],
+  narrow: ['l', null, 'h'],
 } as const satisfies Record<string, readonly (Rid | null)[]>;
 
 /** Where a slot's packets go: the subscriber's transport, as far as a slot needs it. */
 export interface SlotOutput {
   /** True where packets are not lost on the way, so that none need be kept. */
   readonly reliable: boolean;
+  /** Bits per second that the path delivers; null where that is not known to be less than what is sent. */
+  readonly deliveryRate: number | null;
   /** Only read. False when it went nowhere. */
   sendRtp(packet: Uint8Array, meta: SendMeta): boolean;
 }
@@ -52,6 +63,8 @@ export interface SlotShared {
   readonly random: (length: number) => Uint8Array;
   /** Numbers the video frames of all slots of a subscriber, because they share a path. Never 0. */
   readonly nextFrameId: () => number;
+  /** What is sent to the subscriber, by all slots. */
+  readonly rate: SentRate;
 }
 
 export class SlotStream {
@@ -74,7 +87,15 @@ export class SlotStream {
   #pendingPayloadType = 0;
   #history: PacketHistory | null = null;
   #frameTimestamp = -1;
-  #frameMeta: SendMeta = audioMeta;
+  #frameMeta: FrameMeta | null = null;
+  /** Of the frame that the stream began with, or went on with, last; drops before it are past. */
+  #firstFrameId = 0;
+  #keyFrameAt = -Infinity;
+  #askedAt = -Infinity;
+  /** A key frame is to be asked for, but not yet. */
+  #askDue = false;
+  #narrowUntil = -Infinity;
+  #narrowForMs = narrowMs;
 
   constructor(shared: SlotShared, mid: string, kind: MediaKind, main: boolean, ssrcs: SlotSsrcs) {
     this.mid = mid;
@@ -139,7 +160,8 @@ export class SlotStream {
   /** Looks for the best layer there is and, if it is another one, waits for its next key frame. */
   select(now: number): void {
     if (this.#track === null || this.#output === null || this.#section?.active !== true) return;
-    const best = this.#track.bestLayer(this.#preference, now);
+    if (this.#askDue) this.#ask(now);
+    const best = this.#track.bestLayer(now < this.#narrowUntil ? preferences.narrow : this.#preference, now);
     if (best === null || best === this.#pending) return;
     if (best === this.#current) {
       if (this.#pending !== null) this.#await(best);
@@ -179,8 +201,35 @@ export class SlotStream {
       if (packet === null || !this.#repeat(packet, output)) gone = true;
       else repeated++;
     }
-    if (gone) this.keyFrameRequested(now);
+    // On a reliable path only what was dropped on purpose is missing, and that was seen to.
+    if (gone && !output.reliable) this.keyFrameRequested(now);
     return repeated;
+  }
+
+  /**
+   * The path was too slow for this frame, or for a part of it. What builds on it is of no use, so nothing goes out before
+   * the next key frame, which is asked for: of a smaller layer, where the path is too slow for this one.
+   */
+  dropped(meta: FrameMeta, now: number): void {
+    const layer = this.#current;
+    if (meta.discardable || meta.frameId < this.#firstFrameId || layer === null) return;
+    const { counters, rate } = this.#shared;
+    counters.slots_halted++;
+    const limit = this.#output?.deliveryRate ?? null;
+    this.#current = null;
+    this.#rewriter?.stop();
+    const awaited = this.#pending;
+    if (awaited === null) {
+      this.#pending = layer;
+      this.#pendingPayloadType = this.#payloadType;
+      this.#rewriter?.switchTo(layer, this.#mappingOf(layer));
+    } else {
+      unlisten(layer, this);
+      this.#rewriter?.switchTo(awaited, this.#mappingOf(awaited));
+    }
+    if (limit !== null && limit < rate.bitsPerSecond && layer.rid === 'h') this.#narrow(now);
+    this.#askDue = true;
+    this.select(now);
   }
 
   /** Forgets packets that are too old to be repeated. Call about once a second: each keeps more memory alive than its own. */
@@ -197,12 +246,13 @@ export class SlotStream {
     if (layer === this.#pending && rewriter.current === layer) this.#switched(layer);
     if (rewritten === null) return;
     rewritten[1] = ((rewritten[1] as number) & 0x80) | this.#payloadType;
-    const meta = this.kind === 'audio' ? audioMeta : this.#metaOf(packet);
+    const meta = this.kind === 'audio' ? audioMeta : this.#metaOf(packet, now);
     if (!output.sendRtp(rewritten, meta)) {
       this.#shared.counters.rtp_unsent++;
       return;
     }
     this.stats.sent(packet.rtp.payloadLength);
+    this.#shared.rate.sent(rewritten.length);
     if (this.kind === 'video' && !output.reliable)
       (this.#history ??= new PacketHistory(historyPackets)).put(rewritten, now);
   }
@@ -223,12 +273,30 @@ export class SlotStream {
     this.#rewriter?.switchTo(layer, this.#mappingOf(layer));
   }
 
+  #narrow(now: number): void {
+    // The last time was not long enough, if it is not long ago.
+    const again = now - this.#narrowUntil < narrowMs;
+    this.#narrowForMs = again ? Math.min(maxNarrowMs, this.#narrowForMs * 2) : narrowMs;
+    this.#narrowUntil = now + this.#narrowForMs;
+    this.#shared.counters.slots_narrowed++;
+  }
+
+  #ask(now: number): void {
+    if (now - this.#askedAt < haltAskMs) return;
+    this.#askedAt = now;
+    this.#askDue = false;
+    this.#pending?.wantKeyFrame(now);
+  }
+
   #switched(layer: Layer): void {
+    this.#askDue = false;
     if (this.#current !== null) unlisten(this.#current, this);
     this.#current = layer;
     this.#pending = null;
     this.#payloadType = this.#pendingPayloadType;
     this.#frameTimestamp = -1;
+    this.#frameMeta = null;
+    this.#firstFrameId = Infinity;
     this.reportDue = true;
     this.#shared.counters.slot_switches++;
   }
@@ -261,17 +329,17 @@ export class SlotStream {
   }
 
   /** One object for all packets of a frame: a path may keep it as long as it keeps the packet. */
-  #metaOf(packet: SourcePacket): SendMeta {
-    const { timestamp } = packet.rtp;
-    if (timestamp === this.#frameTimestamp && !packet.keyFrame) return this.#frameMeta;
+  #metaOf(packet: SourcePacket, now: number): FrameMeta {
+    const { timestamp, payloadLength } = packet.rtp;
+    const before = timestamp === this.#frameTimestamp ? this.#frameMeta : null;
+    if (before !== null && (before.keyFrame || !packet.keyFrame)) return before;
+    const frameId = before?.frameId ?? this.#shared.nextFrameId();
+    if (packet.keyFrame) this.#keyFrameAt = now;
+    if (this.#firstFrameId === Infinity) this.#firstFrameId = frameId;
+    const discardable = packet.codec === 'vp8' && payloadLength > 0 && packet.vp8.nonReference;
+    const deadlineMs = now - this.#keyFrameAt < keyFrameDeadlineMs ? keyFrameDeadlineMs : videoDeadlineMs;
     this.#frameTimestamp = timestamp;
-    this.#frameMeta = {
-      lane: lane.video,
-      frameId: this.#shared.nextFrameId(),
-      keyFrame: packet.keyFrame,
-      discardable: packet.codec === 'vp8' && packet.rtp.payloadLength > 0 && packet.vp8.nonReference,
-      deadlineMs: videoDeadlineMs,
-    };
+    this.#frameMeta = new FrameMeta(this, frameId, packet.keyFrame, discardable, deadlineMs);
     return this.#frameMeta;
   }
 }

@@ -233,6 +233,8 @@ export class ControlEndpoint {
     if (this.#events.length >= controlLimits.maxPendingEvents) return 'queue-full';
     switch (frame.type) {
       case 'ignorable':
+      // Whoever ends the connection takes credits; on one that knows none, they mean nothing.
+      case 'credit':
         this.#ignoredFrames += 1;
         return null;
       case 'close':

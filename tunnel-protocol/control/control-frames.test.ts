@@ -78,6 +78,7 @@ const anyFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
   fc.record({ type: fc.constant('ping' as const), id: u32, time: u32 }),
   fc.record({ type: fc.constant('pong' as const), id: u32, echoedTime: u32, time: u32 }),
   fc.record({ type: fc.constant('drain' as const), retryAfterMs: u32, spreadMs: u32 }),
+  fc.record({ type: fc.constant('credit' as const), flags: u8, held: u16, received: u32, time: u32 }),
   fc.record({
     type: fc.constant('close' as const),
     wire: fc.integer({ min: 4000, max: 4999 }),

@@ -15,10 +15,14 @@ export const controlType = {
   signal: 0xf5,
   close: 0xf6,
   drain: 0xf8,
+  credit: 0xf9,
 } as const;
 
 /** Named for a later revision; for this one they are unknown types like any other. */
-export const reservedControlType = { credit: 0xf9, resume: 0xfa, telemetry: 0xfb } as const;
+export const reservedControlType = { resume: 0xfa, telemetry: 0xfb } as const;
+
+/** Bits of `capabilities` in `open` and `welcome`. `credit`: this end of the connection sends credits. */
+export const capability = { credit: 1 } as const;
 
 /** A receiver skips and counts unknown types from here on; an unknown type below is an error. */
 export const firstIgnorableType = 0xf8;
@@ -50,7 +54,15 @@ export type ControlFrame =
   | { readonly type: 'pong'; readonly id: number; readonly echoedTime: number; readonly time: number }
   | SignalFragment
   | { readonly type: 'close'; readonly wire: number; readonly reason: string }
-  | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number };
+  | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number }
+  /** Of the connection, not of the session: whoever ends the connection takes it. `held` is in tenths of a ms. */
+  | {
+      readonly type: 'credit';
+      readonly flags: number;
+      readonly held: number;
+      readonly received: number;
+      readonly time: number;
+    };
 
 /** An unknown type that may be skipped. */
 export interface IgnorableFrame {
@@ -96,6 +108,15 @@ export function decodeControlFrame(bytes: Uint8Array): ControlFrame | IgnorableF
     case controlType.drain:
       if (length < 9) return 'malformed';
       return { type: 'drain', retryAfterMs: u32(bytes, 1), spreadMs: u32(bytes, 5) };
+    case controlType.credit:
+      if (length < 12) return 'malformed';
+      return {
+        type: 'credit',
+        flags: bytes[1] as number,
+        held: u16(bytes, 2),
+        received: u32(bytes, 4),
+        time: u32(bytes, 8),
+      };
     default:
       return first >= firstIgnorableType ? { type: 'ignorable', first } : 'unknown-type';
   }
@@ -145,6 +166,15 @@ export function encodeControlFrame(frame: ControlFrame): Uint8Array {
       return encodeWords(controlType.pong, [frame.id, frame.echoedTime, frame.time]);
     case 'drain':
       return encodeWords(controlType.drain, [frame.retryAfterMs, frame.spreadMs]);
+    case 'credit': {
+      const bytes = new Uint8Array(12);
+      bytes[0] = controlType.credit;
+      bytes[1] = frame.flags;
+      putU16(bytes, 2, frame.held);
+      putU32(bytes, 4, frame.received);
+      putU32(bytes, 8, frame.time);
+      return bytes;
+    }
     case 'signal': {
       const { payload } = frame;
       if (payload.length === 0 || payload.length > controlLimits.maxFragmentBytes) {

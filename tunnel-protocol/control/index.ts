@@ -4,6 +4,7 @@ export { ControlEndpoint } from './control-endpoint.ts';
 export type { ControlEndpointOptions, ControlEvent, ControlRole } from './control-endpoint.ts';
 export type { ControlFrame, IgnorableFrame, SignalFragment } from './control-frames.ts';
 export {
+  capability,
   clipReason,
   controlType,
   decodeControlFrame,

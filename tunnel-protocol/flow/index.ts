@@ -1,0 +1,7 @@
+export { creditFlag, creditFrameBytes, creditType } from './credit.ts';
+export { flowLimits } from './flow-limits.ts';
+export type { FlowLimits } from './flow-limits.ts';
+export { queueDropReasons, SendQueue } from './send-queue.ts';
+export type { OnDrop, QueueDropReason, SendQueueOptions } from './send-queue.ts';
+export { TunnelFlow } from './tunnel-flow.ts';
+export type { TunnelFlowOptions } from './tunnel-flow.ts';
