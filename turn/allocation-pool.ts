@@ -185,7 +185,7 @@ export class AllocationPool {
           family,
           address: bindAddress,
           port,
-          onMessage: (datagram, address, from) => allocation?.fromRelaySocket(datagram, address, from),
+          onMessage: (datagram, from) => allocation?.fromRelaySocket(datagram, from),
           onError: () => plane.counters.relay_socket_error++,
         });
       } catch {

@@ -12,7 +12,7 @@ import type { TurnCounters } from './counters.ts';
 import type { AllocationRecord } from './node-turn-adapter.ts';
 import { peerVerdict, type PeerPolicy, type PeerVerdict } from './peer-policy.ts';
 import type { Account } from './quotas.ts';
-import type { RelaySocket } from './relay-socket.ts';
+import type { RelaySocket, RelayTarget } from './relay-socket.ts';
 import type { Family } from './request.ts';
 import { peerIpAt, peerPortAt, sendDataIndication, XoredPeer } from './send-indication.ts';
 import type { IndicationIds, SendIndication } from './send-indication.ts';
@@ -46,6 +46,7 @@ export interface Peer {
   channel: number;
   channelExpiresAt: number;
   path: TurnPath | null;
+  target: RelayTarget | null;
 }
 
 export interface AllocationOptions {
@@ -132,8 +133,8 @@ export class Allocation {
     else this.#toPeer(peer, message.subarray(indication.dataAt, indication.dataAt + indication.dataLength));
   }
 
-  /** A datagram that arrived at the relayed address; given away. Runs for every datagram. */
-  fromRelaySocket(datagram: Uint8Array, address: string, port: number): void {
+  /** A datagram that arrived at the relayed address; borrowed. Runs for every datagram. */
+  fromRelaySocket(datagram: Uint8Array, { address, port }: TransportAddress): void {
     const peer = this.#peers.find(address, port) ?? this.#peerOf(address, port);
     if (peer !== null) this.toClient(peer, datagram);
   }
@@ -237,7 +238,8 @@ export class Allocation {
       plane.sfu.receive(peer.path, datagram);
     } else if (this.socket !== null) {
       plane.counters.relayed_to_peer++;
-      this.socket.send(datagram, peer.port, peer.address);
+      peer.target ??= this.socket.target(peer.address, peer.port);
+      peer.target.send(datagram);
     }
   }
 
@@ -310,6 +312,7 @@ export class Allocation {
       channel: 0,
       channelExpiresAt: 0,
       path: null,
+      target: null,
     };
   }
 

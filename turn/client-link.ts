@@ -24,10 +24,15 @@ export abstract class ClientLink {
   abstract open(length: number): boolean;
   /** Sends what was written since {@link open}. */
   abstract commit(): void;
-  /** A whole STUN message. */
-  abstract sendMessage(message: Uint8Array): void;
   abstract attach(allocation: Allocation): void;
   abstract detach(): void;
+
+  /** A whole STUN message. */
+  sendMessage(message: Uint8Array): void {
+    if (!this.open(message.length)) return;
+    this.bytes.set(message, this.at);
+    this.commit();
+  }
 
   /** False when dropped. */
   sendChannelData(channel: number, datagram: Uint8Array): boolean {

@@ -57,7 +57,8 @@ export interface TurnLimits {
 
 export const defaultTurnLimits: TurnLimits = {
   allocations: 10_000,
-  allocationsPerUser: 64,
+  // turnutils_uclient with 40 clients makes 80 under one name.
+  allocationsPerUser: 128,
   // A company behind one address is the common case here.
   allocationsPerAddress: 4096,
   permissionsPerUser: 512,

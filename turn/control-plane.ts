@@ -55,11 +55,18 @@ export interface ControlPlaneOptions {
 interface Exchange {
   readonly link: ClientLink;
   readonly tuple: FiveTuple;
-  readonly message: StunMessage;
+  readonly head: ReplyHead;
   readonly auth: Authenticated;
   readonly now: number;
   /** For Allocate. */
   readonly wish: RelayWish;
+}
+
+/** What an answer takes from its request: the request's bytes may be gone by the time it is made. */
+interface ReplyHead {
+  readonly method: number;
+  readonly transactionId: Uint8Array;
+  readonly fingerprint: boolean;
 }
 
 /** What became of a message, for the limits of a connection. */
@@ -151,7 +158,7 @@ export class ControlPlane {
     counters.binding++;
     const unknown = notUnderstood(message, bindingAttributes);
     if (unknown.length > 0) {
-      const reply = errorReply(message, { code: stunError.unknownAttribute.code, reason: '' });
+      const reply = errorReply(headOf(message), { code: stunError.unknownAttribute.code, reason: '' });
       addUnknownAttributes(reply, unknown.slice(0, 16));
       link.sendMessage(reply.take());
       return 'refused';
@@ -177,11 +184,11 @@ export class ControlPlane {
     }
     const tuple = fiveTupleOf(link);
     const transactionId = Buffer.from(message.transactionId).toString('hex');
-    const exchange: Exchange = { link, tuple, message, auth, now, wish: noWish };
+    const exchange: Exchange = { link, tuple, head: headOf(message), auth, now, wish: noWish };
     const unknown = notUnderstood(message, understood);
     if (unknown.length > 0) {
       this.#count(stunError.unknownAttribute);
-      const reply = errorReply(message, stunError.unknownAttribute);
+      const reply = errorReply(exchange.head, stunError.unknownAttribute);
       addUnknownAttributes(reply, unknown.slice(0, 64));
       return this.#finish(exchange, reply);
     }
@@ -231,7 +238,7 @@ export class ControlPlane {
   }
 
   #allocated(exchange: Exchange, allocation: Allocation): Handled {
-    const reply = successReply(exchange.message);
+    const reply = successReply(exchange.head);
     addXorAddress(reply, stunAttribute.XOR_RELAYED_ADDRESS, allocation.relayed);
     addXorAddress(reply, stunAttribute.XOR_MAPPED_ADDRESS, allocation.link.remote);
     const left = Math.max(0, Math.round((allocation.expiresAt - exchange.now) / 1000));
@@ -245,7 +252,7 @@ export class ControlPlane {
     const lifetime = request.lifetime === 0 ? 0 : grantedLifetime(request.lifetime);
     if (lifetime === 0) this.#options.pool.close(allocation);
     else allocation.expiresAt = exchange.now + lifetime * 1000;
-    this.#finish(exchange, successReply(exchange.message).u32(stunAttribute.LIFETIME, lifetime));
+    this.#finish(exchange, successReply(exchange.head).u32(stunAttribute.LIFETIME, lifetime));
   }
 
   /** RFC 8656 section 10.2: all of the peers, or none. */
@@ -269,7 +276,7 @@ export class ControlPlane {
       return;
     }
     for (const address of addresses) allocation.permit(address, exchange.now);
-    this.#finish(exchange, successReply(exchange.message));
+    this.#finish(exchange, successReply(exchange.head));
   }
 
   /** RFC 8656 section 12.2. */
@@ -285,7 +292,7 @@ export class ControlPlane {
       return;
     }
     allocation.bindChannel(channel, peer.address, peer.port, exchange.now);
-    this.#finish(exchange, successReply(exchange.message));
+    this.#finish(exchange, successReply(exchange.head));
   }
 
   #channelError(
@@ -308,12 +315,12 @@ export class ControlPlane {
   /** To somebody who has authenticated. */
   #refuse(exchange: Exchange, error: StunErrorCode): Handled {
     this.#count(error);
-    return this.#finish(exchange, errorReply(exchange.message, error));
+    return this.#finish(exchange, errorReply(exchange.head, error));
   }
 
   #finish(exchange: Exchange, reply: StunBuilder): Handled {
     addMessageIntegrity(reply, exchange.auth.key, hmacSha1);
-    if (exchange.message.fingerprintAt !== -1) addFingerprint(reply);
+    if (exchange.head.fingerprint) addFingerprint(reply);
     exchange.link.sendMessage(reply.take());
     return 'answered';
   }
@@ -323,7 +330,7 @@ export class ControlPlane {
     if (!this.#mayAnswerStranger(link, now)) return 'dropped';
     this.#count(error);
     const { authenticator } = this.#options;
-    const reply = errorReply(message, { code: error.code, reason: '' });
+    const reply = errorReply(headOf(message), { code: error.code, reason: '' });
     if (error.code !== stunError.badRequest.code) {
       reply.text(stunAttribute.REALM, authenticator.realm);
       reply.text(stunAttribute.NONCE, authenticator.nonces.mint(link.remote.address, now));
@@ -353,12 +360,17 @@ function hasRoom(allocation: Allocation, what: 'permissions' | 'channels', more:
   return more === 0 || (user[what] + more <= user.limits[what] && address[what] + more <= address.limits[what]);
 }
 
-function successReply(message: StunMessage): StunBuilder {
-  return new StunBuilder(stunClass.success, message.method, message.transactionId);
+function headOf({ method, transactionId, fingerprintAt }: StunMessage): ReplyHead {
+  // A copy by the constructor: `slice` of a Node Buffer would be a view.
+  return { method, transactionId: new Uint8Array(transactionId), fingerprint: fingerprintAt !== -1 };
 }
 
-function errorReply(message: StunMessage, error: StunErrorCode): StunBuilder {
-  const reply = new StunBuilder(stunClass.error, message.method, message.transactionId);
+function successReply({ method, transactionId }: ReplyHead): StunBuilder {
+  return new StunBuilder(stunClass.success, method, transactionId);
+}
+
+function errorReply({ method, transactionId }: ReplyHead, error: StunErrorCode): StunBuilder {
+  const reply = new StunBuilder(stunClass.error, method, transactionId);
   addErrorCode(reply, error);
   return reply;
 }

@@ -10,8 +10,9 @@ import { LoopbackServer, loopback } from './testing/loopback.ts';
 
 const programs = ['/usr/bin/turnutils_uclient', '/usr/bin/turnutils_peer', '/usr/bin/openssl'];
 const missing = programs.filter((program) => !existsSync(program));
-const clients = 4;
-const messages = 40;
+const clients = 8;
+const messages = 100;
+const attempts = 7;
 
 async function freePorts(): Promise<number> {
   for (;;) {
@@ -70,18 +71,25 @@ t.test('turnutils_uclient loses nothing', { skip, timeout: 120_000 }, async (t) 
     await server.close();
   });
   const run = async (name: string, listener: number, flags: readonly string[]): Promise<void> => {
-    const load = ['-n', String(messages), '-m', String(clients), '-l', '172', '-z', '20'];
+    const load = ['-n', String(messages), '-m', String(clients), '-l', '172', '-z', '5'];
     const where = ['-e', loopback, '-r', String(port), '-p', String(listener), '-c', loopback];
-    const child = spawn('turnutils_uclient', ['-u', username, '-w', credential, ...load, ...where, ...flags]);
-    const text = await output(child);
-    const counts = [...text.matchAll(/tot_(?:send|recv)_msgs=(\d+)/g)].slice(-2).map((match) => Number(match[1]));
-    const [sent, received = 0] = counts;
-    t.equal(sent, clients * messages, name);
-    // Over TLS the client leaves messages unread where the machine stalls, with coturn's server as well (a quarter of
-    // them at 5 ms under load): there the server's counters below tell.
-    t.ok(received >= (name === 'TLS' ? 1 : clients * messages * 0.99), `${name}: ${String(received)} came back`);
+    for (let attempt = 1; ; attempt++) {
+      const child = spawn('turnutils_uclient', ['-u', username, '-w', credential, ...load, ...where, ...flags]);
+      const text = await output(child);
+      const counts = [...text.matchAll(/tot_(?:send|recv)_msgs=(\d+)/g)].slice(-2).map((match) => Number(match[1]));
+      const [sent, received = 0] = counts;
+      t.equal(sent, clients * messages, name);
+      const lost = clients * messages - received;
+      // Over TLS this client leaves messages unread where the machine stalls, whatever the server: coturn's as well.
+      if (name === 'TLS' && lost > clients * messages * 0.01 && attempt < attempts) {
+        t.comment(`${name}: ${String(lost)} lost, again`);
+        continue;
+      }
+      t.ok(lost <= clients * messages * 0.01, `${name}: ${String(lost)} lost`);
+      return;
+    }
   };
-  // Each takes seconds to begin and to end, whatever it has to do.
+  // All at once: each takes seconds to begin and to end, whatever it has to do.
   await Promise.all([
     run('UDP, channels', server.udpPort, []),
     run('UDP, Send and Data indications', server.udpPort, ['-s']),
@@ -89,7 +97,7 @@ t.test('turnutils_uclient loses nothing', { skip, timeout: 120_000 }, async (t) 
     run('TLS', server.tlsPort, ['-t', '-S']),
   ]);
   const { counters } = server.server;
-  t.equal(counters.relayed_to_peer, 4 * clients * messages);
-  t.ok(counters.relayed_to_client >= 4 * clients * messages * 0.99);
+  t.ok(counters.relayed_to_peer >= 4 * clients * messages);
+  t.ok(counters.relayed_to_client >= counters.relayed_to_peer * 0.99);
   t.same([counters.internal_error, server.errors.length], [0, 0]);
 });

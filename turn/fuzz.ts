@@ -5,6 +5,7 @@
  */
 import { pathToFileURL } from 'node:url';
 import { stunMethod, type StunBuilder } from '../tunnel-protocol/index.ts';
+import { BatchedStream } from './batched-stream.ts';
 import { MemoryServer } from './testing/memory-server.ts';
 import { channelData, packet, requestUdp, type TurnTestClient } from './testing/turn-client.ts';
 
@@ -181,7 +182,7 @@ interface FuzzStream {
 
 function openStream(network: MemoryServer): FuzzStream {
   let ended = false;
-  const input = network.server.acceptStream({
+  const output = new BatchedStream({
     kind: 'turn-tcp',
     remote: { address: '192.0.2.77', port: 5 },
     local: { address: '198.51.100.1', port: 443 },
@@ -189,10 +190,12 @@ function openStream(network: MemoryServer): FuzzStream {
       if (bytes.length === 0) throw new Error('an empty write');
     },
     bufferedBytes: () => 0,
+    backlogBytes: 65_536,
     close: () => {
       ended = true;
     },
   });
+  const input = network.server.acceptStream(output);
   if (input === null) throw new Error('connections leak');
   return {
     push: (chunk) => {

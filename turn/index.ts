@@ -1,3 +1,4 @@
+export { BatchedStream, type BatchedStreamOptions } from './batched-stream.ts';
 export type { RelayAddress, TurnConfig, TurnLimits } from './config.ts';
 export { defaultTurnLimits } from './config.ts';
 export type { TurnCounterName, TurnCounters } from './counters.ts';
@@ -6,9 +7,10 @@ export type { TurnCredentials } from './credentials.ts';
 export { createTurnCredentials } from './credentials.ts';
 export type { TurnErrorCode } from './errors.ts';
 export { TurnConfigError, turnErrors } from './errors.ts';
+export { parseRelayAllow } from './ip-ranges.ts';
 export type { TurnLogger } from './logger.ts';
 export { serveSocket } from './node-stream.ts';
-export type { CreateRelaySocket, RelaySocket, RelaySocketOptions } from './relay-socket.ts';
+export type { CreateRelaySocket, RelaySocket, RelaySocketOptions, RelayTarget } from './relay-socket.ts';
 export { createDgramRelaySocket } from './relay-socket.ts';
 export type { TurnStreamInput } from './stream-clients.ts';
 export type { TurnStream } from './stream-link.ts';

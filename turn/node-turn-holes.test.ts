@@ -23,9 +23,7 @@ async function scene(t: Test, session = 's'): Promise<Scene> {
     const socket = await createDgramRelaySocket(options);
     open++;
     return {
-      send: (...datagram) => {
-        socket.send(...datagram);
-      },
+      target: (...peer) => socket.target(...peer),
       close: () => {
         open--;
         socket.close();

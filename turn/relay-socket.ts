@@ -1,19 +1,26 @@
 /** The sockets behind relayed addresses. */
 import { createSocket } from 'node:dgram';
+import type { TransportAddress } from '../tunnel-protocol/index.ts';
 import type { Family } from './request.ts';
 
 export interface RelaySocketOptions {
   readonly family: Family;
   readonly address: string;
   readonly port: number;
-  /** For every datagram; `address` is what the system reports. The bytes are given away. */
-  readonly onMessage: (datagram: Uint8Array, address: string, port: number) => void;
+  /** For every datagram; `from` is what the system reports. The bytes are borrowed until it returns. */
+  readonly onMessage: (datagram: Uint8Array, from: TransportAddress) => void;
   readonly onError: () => void;
 }
 
+/** One peer, as a socket sends to it. */
+export interface RelayTarget {
+  /** The bytes are borrowed until the call returns. */
+  send(datagram: Uint8Array): void;
+}
+
 export interface RelaySocket {
-  /** The bytes stay valid, and unchanged, until the end of the current turn of the event loop. */
-  send(datagram: Uint8Array, port: number, address: string): void;
+  /** Made once per peer, so that nothing has to be looked up per datagram. `address` is an IP address of the family. */
+  target(address: string, port: number): RelayTarget;
   close(): void;
 }
 
@@ -45,13 +52,16 @@ export const createDgramRelaySocket: CreateRelaySocket = (options) => {
       socket.removeAllListeners('error');
       socket.on('error', onError);
       socket.on('message', (datagram, remote) => {
-        onMessage(datagram, remote.address, remote.port);
+        onMessage(datagram, remote);
       });
       resolve({
-        send: (datagram, toPort, toAddress) => {
-          // Without a callback, which would cost a tick for each; failures come as 'error' events.
-          socket.send(datagram, toPort, toAddress);
-        },
+        target: (toAddress, toPort) => ({
+          send: (datagram) => {
+            // A copy, because the system may take it later; and no callback, which would cost a tick for each:
+            // failures come as 'error' events.
+            socket.send(Buffer.from(datagram), toPort, toAddress);
+          },
+        }),
         close: () => {
           socket.close();
         },

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { stunMethod } from '../tunnel-protocol/index.ts';
+import { BatchedStream } from './batched-stream.ts';
 import { LoopbackServer, loopback, TestPeer } from './testing/loopback.ts';
 import { channelData, packet, requestUdp } from './testing/turn-client.ts';
-import type { TurnStream } from './stream-link.ts';
 
 t.test('TURN over TCP: everything through one connection, whatever the cuts', async (t) => {
   const peer = await TestPeer.open();
@@ -75,7 +75,6 @@ t.test('one write per turn of the loop, and none when the client does not keep u
   const peer = await TestPeer.open();
   const server = await LoopbackServer.start({
     relayAllow: [`${loopback}:${String(peer.address.port)}`],
-    limits: { streamBacklogBytes: 1000 },
   });
   t.teardown(async () => {
     peer.close();
@@ -85,14 +84,15 @@ t.test('one write per turn of the loop, and none when the client does not keep u
   const writes: Uint8Array[] = [];
   let buffered = 0;
   let closed = 0;
-  const stream: TurnStream = {
+  const stream = new BatchedStream({
     kind: 'turn-tls',
     remote: { address: '192.0.2.1', port: 1 },
     local: { address: '192.0.2.2', port: 443 },
     write: (bytes) => writes.push(bytes),
     bufferedBytes: () => buffered,
+    backlogBytes: 1000,
     close: () => closed++,
-  };
+  });
   const input = server.server.acceptStream(stream);
   if (input === null) throw new Error('refused');
   await client.challenge();

@@ -6,12 +6,12 @@ import type { ClientLink } from './client-link.ts';
 import type { TurnLimits } from './config.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { sendIndicationType } from './send-indication.ts';
-import { FlushQueue, StreamLink, type TurnStream } from './stream-link.ts';
+import { StreamLink, type TurnStream } from './stream-link.ts';
 import { StreamSplitter } from './stream-splitter.ts';
 
 /** Where a connection puts what it reads. */
 export interface TurnStreamInput {
-  /** Bytes of the client, however cut; given away. Never throws. */
+  /** Bytes of the client, however cut; borrowed until it returns. Never throws. */
   push(chunk: Uint8Array): void;
   /** The connection is gone. Idempotent. */
   closed(): void;
@@ -26,7 +26,6 @@ export interface StreamClientsOptions {
 
 export class StreamClients {
   readonly #options: StreamClientsOptions;
-  readonly #queue = new FlushQueue();
   readonly #clients = new Set<StreamClient>();
   readonly #byLink = new Map<ClientLink, StreamClient>();
 
@@ -45,7 +44,7 @@ export class StreamClients {
       return null;
     }
     plane.counters.streams_accepted++;
-    const link = new StreamLink(stream, this.#queue, limits.streamBacklogBytes);
+    const link = new StreamLink(stream);
     const client = new StreamClient(link, this.#options, plane.now(), (gone) => {
       this.#clients.delete(gone);
       this.#byLink.delete(gone.link);

@@ -6,8 +6,8 @@ const maxChannelDataBytes = 2048;
 const nothing = new Uint8Array(0);
 
 /**
- * Between chunks it holds at most one partial message. Messages are views into the chunk, or into memory of their
- * own, that nothing else writes to.
+ * A chunk is borrowed until `next` has returned null. Between chunks it holds at most one partial message, in memory of
+ * its own. Messages are views into the chunk, or into that memory.
  */
 export class StreamSplitter {
   #chunk: Uint8Array = nothing;

@@ -5,7 +5,7 @@ import { u16, u32 } from '../tunnel-protocol/index.ts';
 import { AddressTable } from './address-table.ts';
 import type { DataPlane } from './allocation.ts';
 import { AllocationPool } from './allocation-pool.ts';
-import { resolveTurnConfig, type TurnConfig } from './config.ts';
+import { resolveTurnConfig, type TurnConfig, type TurnLimits } from './config.ts';
 import { ControlPlane } from './control-plane.ts';
 import { createTurnCounters, type TurnCounters } from './counters.ts';
 import type { TurnLogger } from './logger.ts';
@@ -35,13 +35,13 @@ export interface TurnDeps {
 }
 
 /** Where a UDP listener puts its datagrams. */
-export interface TurnUdpInput {
-  /** Any datagram; the bytes stay valid until the end of the current turn of the event loop. Never throws. */
-  receive(datagram: Uint8Array, remote: TransportAddress): void;
+export interface TurnUdpInput<A extends TransportAddress = TransportAddress> {
+  /** Any datagram, borrowed until the call returns. `remote` is kept as long as the client's allocation. Never throws. */
+  receive(datagram: Uint8Array, remote: A): void;
 }
 
 export interface TurnServer {
-  acceptUdp(socket: TurnUdpSocket): TurnUdpInput;
+  acceptUdp<A extends TransportAddress>(socket: TurnUdpSocket<A>): TurnUdpInput<A>;
   /** Null when there are too many connections: close it. Bytes already read are pushed first. */
   acceptStream(stream: TurnStream): TurnStreamInput | null;
   /** Call it about once a second: expiry is as exact as this is. */
@@ -49,6 +49,7 @@ export interface TurnServer {
   /** Ends all allocations of a session. */
   endSession(sessionId: string): void;
   readonly counters: TurnCounters;
+  readonly limits: TurnLimits;
   readonly allocations: number;
   readonly streams: number;
   /** Ends all allocations and connections. Idempotent. */
@@ -62,6 +63,7 @@ export function createTurnServer(config: TurnConfig, deps: TurnDeps): TurnServer
 
 class Server implements TurnServer {
   readonly counters = createTurnCounters();
+  readonly limits: TurnLimits;
   readonly #deps: TurnDeps;
   readonly #plane: DataPlane;
   readonly #pool: AllocationPool;
@@ -71,6 +73,7 @@ class Server implements TurnServer {
   constructor(given: TurnConfig, deps: TurnDeps) {
     const config = resolveTurnConfig(given);
     const { limits } = config;
+    this.limits = limits;
     const random = deps.random ?? ((length: number) => randomBytes(length));
     const policy = new PeerPolicy(config);
     if (policy.overrides.length > 0) {
@@ -130,7 +133,7 @@ class Server implements TurnServer {
     return this.#streams.size;
   }
 
-  acceptUdp(socket: TurnUdpSocket): TurnUdpInput {
+  acceptUdp<A extends TransportAddress>(socket: TurnUdpSocket<A>): TurnUdpInput<A> {
     return new UdpListener(socket, this.#plane, this.#control, this.#deps.now);
   }
 
@@ -153,14 +156,14 @@ class Server implements TurnServer {
   }
 }
 
-class UdpListener implements TurnUdpInput {
-  readonly #clients = new AddressTable<UdpLink>();
-  readonly #socket: TurnUdpSocket;
+class UdpListener<A extends TransportAddress> implements TurnUdpInput<A> {
+  readonly #clients = new AddressTable<UdpLink<A>>();
+  readonly #socket: TurnUdpSocket<A>;
   readonly #plane: DataPlane;
   readonly #control: ControlPlane;
   readonly #now: () => number;
 
-  constructor(socket: TurnUdpSocket, plane: DataPlane, control: ControlPlane, now: () => number) {
+  constructor(socket: TurnUdpSocket<A>, plane: DataPlane, control: ControlPlane, now: () => number) {
     this.#socket = socket;
     this.#plane = plane;
     this.#control = control;
@@ -168,7 +171,7 @@ class UdpListener implements TurnUdpInput {
   }
 
   /** Runs for every datagram. */
-  receive(datagram: Uint8Array, remote: TransportAddress): void {
+  receive(datagram: Uint8Array, remote: A): void {
     const { counters, indication } = this.#plane;
     const first = datagram[0] ?? 0xff;
     const link = this.#clients.find(remote.address, remote.port);
@@ -183,7 +186,7 @@ class UdpListener implements TurnUdpInput {
       else counters.dropped_malformed++;
     } else {
       // Nothing is kept of a stranger: a link stays only when it gets an allocation.
-      const from = link ?? new UdpLink(this.#socket, this.#clients, remote.address, remote.port);
+      const from = link ?? new UdpLink(this.#socket, this.#clients, remote);
       this.#control.handle(from, datagram, this.#now());
     }
   }

@@ -1,13 +1,13 @@
 /**
- * An array of struct mmsghdr with what its entries point to, in one piece of memory: headers, one iovec each, one
- * address each, one control message each, and the bytes of the datagrams. 64-bit, little-endian; the layouts of glibc
- * and musl agree there.
+ * An array of struct mmsghdr with what its entries point to, in one piece of memory: headers, iovecs, one address each,
+ * one control message each, and the bytes of the datagrams. 64-bit, little-endian; the layouts of glibc and musl agree
+ * there.
  */
 import type { Libc } from './libc.ts';
-import { sockaddrBytes, type UdpFamily } from './udp-address.ts';
 
 const headerBytes = 64;
 const iovecBytes = 16;
+/** sizeof(struct sockaddr_in6), rounded up. */
 const addressBytes = 32;
 /** CMSG_SPACE and CMSG_LEN of 16 bits. */
 const controlBytes = 24;
@@ -21,7 +21,7 @@ export class MessageVector {
   readonly dataBytes: number;
   /** The bytes of the datagrams. */
   readonly data: Uint8Array;
-  /** Everything; addresses begin at {@link addressAt}. */
+  /** Everything; socket addresses are at {@link addressAt}. */
   readonly memory: Uint8Array;
   readonly #view: DataView;
   readonly #base: number;
@@ -29,16 +29,15 @@ export class MessageVector {
   readonly #addresses: number;
   readonly #controls: number;
   readonly #dataStart: number;
-  readonly #nameBytes: number;
 
-  constructor(libc: Libc, family: UdpFamily, capacity: number, dataBytes: number) {
+  /** As many entries as iovecs: entry `i` is given iovec `i`, and an empty one. */
+  constructor(libc: Libc, capacity: number, dataBytes: number) {
     this.capacity = capacity;
     this.dataBytes = dataBytes;
     this.#iovecs = capacity * headerBytes;
     this.#addresses = this.#iovecs + capacity * iovecBytes;
     this.#controls = this.#addresses + capacity * addressBytes;
     this.#dataStart = this.#controls + capacity * controlBytes;
-    this.#nameBytes = sockaddrBytes[family];
     const buffer = new ArrayBuffer(this.#dataStart + dataBytes);
     this.memory = new Uint8Array(buffer);
     this.data = this.memory.subarray(this.#dataStart);
@@ -48,8 +47,18 @@ export class MessageVector {
   }
 
   /** The machine address of an entry's header. */
-  headerAddress(index: number): number {
+  headerPointer(index: number): number {
     return this.#base + index * headerBytes;
+  }
+
+  /** The machine address of an entry's socket address. */
+  addressPointer(index: number): number {
+    return this.#base + this.addressAt(index);
+  }
+
+  /** `at` counts from the start of {@link data}. */
+  dataPointer(at: number): number {
+    return this.#base + this.#dataStart + at;
   }
 
   /** Where in {@link memory} an entry's socket address is. */
@@ -58,14 +67,29 @@ export class MessageVector {
   }
 
   setAddress(index: number, sockaddr: Uint8Array): void {
-    this.memory.set(sockaddr, this.addressAt(index));
+    const { memory } = this;
+    const { length } = sockaddr;
+    const at = this.addressAt(index);
+    for (let i = 0; i < length; i++) memory[at + i] = sockaddr[i] as number;
+    this.#view.setUint32(index * headerBytes + 8, length, true);
+  }
+
+  /** For a connected socket. */
+  setNoAddress(index: number): void {
+    this.#view.setUint32(index * headerBytes + 8, 0, true);
+  }
+
+  /** The entry consists of these iovecs, one after the other. */
+  setIovecs(index: number, first: number, count: number): void {
+    this.#putPointer(index * headerBytes + 16, this.#base + this.#iovecs + first * iovecBytes);
+    this.#view.setUint32(index * headerBytes + 24, count, true);
   }
 
   /** `at` counts from the start of {@link data}. */
-  setRange(index: number, at: number, length: number): void {
-    const iovec = this.#iovecs + index * iovecBytes;
-    this.#putPointer(iovec, this.#base + this.#dataStart + at);
-    this.#view.setUint32(iovec + 8, length, true);
+  setRange(iovec: number, at: number, length: number): void {
+    const start = this.#iovecs + iovec * iovecBytes;
+    this.#putPointer(start, this.dataPointer(at));
+    this.#view.setUint32(start + 8, length, true);
   }
 
   /** The kernel cuts the entry's bytes into datagrams of that size; 0: it is one datagram. */
@@ -76,7 +100,12 @@ export class MessageVector {
 
   /** What recvmmsg changed is put back. */
   rearm(index: number): void {
-    this.#view.setUint32(index * headerBytes + 8, this.#nameBytes, true);
+    this.#view.setUint32(index * headerBytes + 8, addressBytes, true);
+  }
+
+  /** Bytes of the entry that the kernel has sent. */
+  sentBytes(index: number): number {
+    return this.#view.getUint32(index * headerBytes + 56, true);
   }
 
   /** Bytes that the kernel received into the entry, or -1 if the datagram was longer than its room. */
@@ -88,10 +117,9 @@ export class MessageVector {
 
   #prepare(index: number): void {
     const header = index * headerBytes;
-    this.#putPointer(header, this.#base + this.addressAt(index));
-    this.#view.setUint32(header + 8, this.#nameBytes, true);
-    this.#putPointer(header + 16, this.#base + this.#iovecs + index * iovecBytes);
-    this.#view.setUint32(header + 24, 1, true);
+    this.#putPointer(header, this.addressPointer(index));
+    this.rearm(index);
+    this.setIovecs(index, index, 1);
     const control = this.#controls + index * controlBytes;
     this.#putPointer(header + 32, this.#base + control);
     this.#view.setUint32(control, controlUsedBytes, true);

@@ -1,66 +1,98 @@
-/** Receives one datagram through dgram, and whatever else waits in the socket by one recvmmsg(2). */
-import type { RemoteInfo, Socket } from 'node:dgram';
+/** Receives whatever waits in a socket by one recvmmsg(2). */
+import type { Socket } from 'node:dgram';
 import { maxDatagramBytes } from '../../tunnel-protocol/index.ts';
 import type { Libc } from './libc.ts';
 import { MessageVector } from './message-vector.ts';
-import { UdpAddressCache, type UdpFamily } from './udp-address.ts';
-import { descriptorOf, newReceiveCounters, type UdpHandler, type UdpReceiver } from './udp.ts';
+import type { ReadySet } from './ready-set.ts';
+import type { UdpAddressCache } from './udp-address.ts';
+import { newReceiveCounters, type SocketDescriptor } from './udp-socket-handle.ts';
+import type { UdpHandler, UdpReceiver } from './udp.ts';
 
 const batch = 64;
 
+/** The memory that all receivers of a process share: no handler ever runs within another. */
+export class ReceiveVector extends MessageVector {
+  constructor(libc: Libc) {
+    super(libc, batch, batch * maxDatagramBytes);
+    for (let i = 0; i < batch; i++) this.setRange(i, i * maxDatagramBytes, maxDatagramBytes);
+  }
+}
+
+export interface BatchReceiverOptions {
+  readonly libc: Libc;
+  readonly readySet: ReadySet;
+  readonly vector: ReceiveVector;
+  readonly addresses: UdpAddressCache;
+  readonly handler: UdpHandler;
+  readonly onOversized: () => void;
+}
+
 /**
  * Bytes given to the handler are borrowed until it returns: the next batch overwrites them. One call of recvmmsg per
- * event, so that a flood cannot hold up the event loop for longer than dgram itself allows (32 events a turn).
+ * turn of the event loop, so that a flood on one socket does not hold up the others.
  */
 export class UdpBatchReceiver implements UdpReceiver {
   readonly kind = 'batch';
   readonly counters = newReceiveCounters();
-  readonly #libc: Libc;
+  readonly #options: BatchReceiverOptions;
   readonly #socket: Socket;
-  readonly #handler: UdpHandler;
-  readonly #vector: MessageVector;
-  readonly #addresses: UdpAddressCache;
-  readonly #onMessage = (datagram: Uint8Array, remote: RemoteInfo): void => {
-    this.counters.received++;
-    if (datagram.length > maxDatagramBytes) this.counters.oversized++;
-    else this.#handler(datagram, this.#addresses.fromText(remote.address, remote.port));
-    this.#drain();
+  readonly #descriptor: SocketDescriptor;
+  readonly #key: number;
+  #closed = false;
+  readonly #onClosed = (): void => {
+    this.close();
   };
 
-  #closed = false;
-
-  constructor(socket: Socket, family: UdpFamily, libc: Libc, handler: UdpHandler) {
+  private constructor(socket: Socket, descriptor: SocketDescriptor, options: BatchReceiverOptions) {
     this.#socket = socket;
-    this.#libc = libc;
-    this.#handler = handler;
-    this.#addresses = new UdpAddressCache(family);
-    this.#vector = new MessageVector(libc, family, batch, batch * maxDatagramBytes);
-    for (let i = 0; i < batch; i++) this.#vector.setRange(i, i * maxDatagramBytes, maxDatagramBytes);
-    socket.on('message', this.#onMessage);
+    this.#descriptor = descriptor;
+    this.#options = options;
+    this.#key = options.readySet.add(descriptor.fd, () => {
+      this.#drain();
+    });
+  }
+
+  /** Takes the socket away from Node; null where that cannot be done. */
+  static create(socket: Socket, descriptor: SocketDescriptor, options: BatchReceiverOptions): UdpBatchReceiver | null {
+    descriptor.pause();
+    const receiver = new UdpBatchReceiver(socket, descriptor, options);
+    if (receiver.#key >= 0) {
+      socket.once('close', receiver.#onClosed);
+      return receiver;
+    }
+    descriptor.resume();
+    return null;
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
-    this.#socket.off('message', this.#onMessage);
+    this.#options.readySet.remove(this.#key, this.#descriptor.fd);
+    this.#socket.off('close', this.#onClosed);
+    this.#descriptor.resume();
   }
 
   #drain(): void {
-    const fd = this.#closed ? -1 : descriptorOf(this.#socket);
-    // The handler may have closed the socket; its number may be another file's by now.
-    if (fd < 0) return;
-    const vector = this.#vector;
-    const count = this.#libc.receiveMessages(fd, vector.headerAddress(0), batch);
+    const { libc, vector, addresses, handler, onOversized } = this.#options;
+    // The socket may have been closed without a word; its number may be another file's by now.
+    const { fd } = this.#descriptor;
+    if (fd < 0) {
+      this.close();
+      return;
+    }
+    const count = libc.receiveMessages(fd, vector.headerPointer(0), batch);
     this.counters.calls++;
     for (let i = 0; i < count; i++) {
       this.counters.received++;
       const length = vector.received(i);
-      const from = length < 0 ? null : this.#addresses.fromSockaddr(vector.memory, vector.addressAt(i));
+      const from = addresses.fromSockaddr(vector.memory, vector.addressAt(i));
       vector.rearm(i);
-      if (from === null) {
+      if (length < 0) {
         this.counters.oversized++;
+        onOversized();
       } else if (!this.#closed) {
         const at = i * maxDatagramBytes;
-        this.#handler(vector.data.subarray(at, at + length), from);
+        handler(vector.data.subarray(at, at + length), from);
       }
     }
   }

@@ -15,6 +15,7 @@ import { serveSocket } from '../node-stream.ts';
 import { StreamSplitter } from '../stream-splitter.ts';
 import { createTurnServer, type TurnDeps, type TurnServer } from '../turn-server.ts';
 import { TurnTestClient } from './turn-client.ts';
+import { udpOutput } from './udp-output.ts';
 
 export const loopback = '127.0.0.1';
 const secret = 'loopback secret';
@@ -101,12 +102,11 @@ export class LoopbackServer {
   async #listen(tls?: { key: string; cert: string }): Promise<void> {
     const udp = await udpSocket();
     this.udpPort = udp.address().port;
-    const input = this.server.acceptUdp({
-      local: { address: loopback, port: this.udpPort },
-      send: (datagram, port, address) => {
+    const input = this.server.acceptUdp(
+      udpOutput({ address: loopback, port: this.udpPort }, (datagram, { address, port }) => {
         udp.send(datagram, port, address);
-      },
-    });
+      }),
+    );
     udp.on('message', (datagram, remote) => {
       input.receive(datagram, remote);
     });

@@ -6,6 +6,7 @@ import type { RelaySocketOptions } from '../relay-socket.ts';
 import { createTurnServer, type TurnServer, type TurnUdpInput } from '../turn-server.ts';
 import type { TurnConfig } from '../config.ts';
 import { TurnTestClient } from './turn-client.ts';
+import { udpOutput } from './udp-output.ts';
 
 export const secret = 'a secret for tests';
 /** The wall clock's reading at the virtual clock's zero, in Unix ms. */
@@ -64,10 +65,12 @@ export class MemoryServer {
           if (this.sockets.has(socket.port)) return Promise.reject(new Error('EADDRINUSE'));
           this.sockets.set(socket.port, socket);
           return Promise.resolve({
-            send: (datagram, port, address) => {
-              const from = { address: socket.address, port: socket.port };
-              this.sent.push({ from, to: { address, port }, data: Buffer.from(datagram) });
-            },
+            target: (address, port) => ({
+              send: (datagram) => {
+                const from = { address: socket.address, port: socket.port };
+                this.sent.push({ from, to: { address, port }, data: Buffer.from(datagram) });
+              },
+            }),
             close: () => this.sockets.delete(socket.port),
           });
         },
@@ -76,10 +79,11 @@ export class MemoryServer {
           : {}),
       },
     );
-    this.#input = this.server.acceptUdp({
-      local: { address: '198.51.100.1', port: 3478 },
-      send: (datagram, port, address) => this.#clients.get(`${address} ${String(port)}`)?.receive(datagram),
-    });
+    this.#input = this.server.acceptUdp(
+      udpOutput({ address: '198.51.100.1', port: 3478 }, (datagram, { address, port }) =>
+        this.#clients.get(`${address} ${String(port)}`)?.receive(datagram),
+      ),
+    );
   }
 
   client(
@@ -89,7 +93,9 @@ export class MemoryServer {
     const expiry = (epochMs + this.now) / 1000 + (options.expiresInSeconds ?? 60);
     const credentials = createTurnCredentials(secret, options.session ?? 's1', expiry);
     const client = new TurnTestClient((bytes) => {
-      this.#input.receive(bytes, remote);
+      lend(bytes, (lent) => {
+        this.#input.receive(lent, remote);
+      });
     }, credentials);
     if (options.username !== undefined) client.username = options.username;
     this.#clients.set(`${remote.address} ${String(remote.port)}`, client);
@@ -104,6 +110,13 @@ export class MemoryServer {
 
   /** A peer's datagram arrives at a relayed address. */
   fromPeer(relayed: TransportAddress | null, peer: TransportAddress, data: Uint8Array): void {
-    this.sockets.get(relayed?.port ?? 0)?.onMessage(data, peer.address, peer.port);
+    lend(data, (lent) => this.sockets.get(relayed?.port ?? 0)?.onMessage(lent, peer));
   }
+}
+
+/** Bytes are borrowed until the call returns: afterwards these say something else. */
+function lend(bytes: Uint8Array, use: (lent: Uint8Array) => void): void {
+  const lent = new Uint8Array(bytes);
+  use(lent);
+  lent.fill(0x55);
 }
