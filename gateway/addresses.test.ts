@@ -69,15 +69,37 @@ t.test('Host headers', (t) => {
     '-',
     'a..b',
     'é.example',
+    '1.2.3',
+    '1.2.3.4.5',
+    '0x7f.1',
+    '127.1',
+    '010.0.0.1',
+    '2130706433',
+    'evil.example.0x0',
+    'a:80@evil.example',
+    'a#b',
+    'a?b',
+    'a%2eb',
+    'a\\b',
+    'a:443:443',
+    'a,b',
+    'a, b',
+    '[::1]x',
+    '[::1%25eth0]',
+    '\u0000',
+    'a\u200b',
     'a\r\nb',
   ];
   for (const text of bad) t.equal(parseAuthority(text), null, JSON.stringify(text));
+  t.same(parseAuthority('1a.2b'), { host: '1a.2b', port: null }, 'digits alone make no address');
+  t.same(parseAuthority('my_host.example.'), { host: 'my_host.example.', port: null });
+  const nearlyHost = fc.stringMatching(/^[a-z0-9.:_[\]-]{1,40}$/);
   fc.assert(
-    fc.property(fc.string({ maxLength: 40 }), (text) => {
+    fc.property(fc.oneof(fc.string({ maxLength: 40 }), nearlyHost), (text) => {
       const authority = parseAuthority(text);
       if (authority === null) return true;
       const url = new URL(`https://${authority.host}${authority.port === null ? '' : `:${String(authority.port)}`}/`);
-      return url.username === '' && url.pathname === '/';
+      return url.username === '' && url.pathname === '/' && url.search === '' && url.hash === '';
     }),
   );
   t.end();

@@ -37,6 +37,8 @@ export function hostOf(address: string): string {
 }
 
 const registeredName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?$/;
+/** WHATWG URL, section 3.5. */
+const endsInNumber = /(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$/;
 
 /**
  * Splits `host` or `host:port` (RFC 9110 section 7.2); the host comes back in lower case, IPv6 in brackets.
@@ -49,5 +51,7 @@ export function parseAuthority(text: string): { readonly host: string; readonly 
   const port = parts?.[2] === undefined ? null : Number(parts[2]);
   if (port !== null && (port < 1 || port > 65535)) return null;
   if (host.startsWith('[')) return parseAddress(host) === null ? null : { host, port };
-  return registeredName.test(host) ? { host, port } : null;
+  if (!registeredName.test(host)) return null;
+  // URL parsers read such names as IPv4 addresses, of which there is one way to write them.
+  return endsInNumber.test(host) && parseAddress(host) !== host ? null : { host, port };
 }

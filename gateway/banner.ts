@@ -17,13 +17,14 @@ export async function banner(config: Config, info: EdgeInfo, version: string): P
           .map((address) => `https://${hostOf(address)}:${String(info.port)}/`)
       : [`https://${publicHost.host}:${String(publicHost.port ?? info.port)}/`];
   const lines = [
-    `Sallyport ${version} is running (${info.engine === 'uws' ? 'uWebSockets.js' : 'node:https'}).`,
+    `Sallyport ${version} is running (${info.engine === 'uws' ? 'uWebSockets.js' : 'node:http'}).`,
     '',
     `  page       ${here.href}`,
     ...there
       .filter((url) => new URL(url).href !== here.href)
       .map((url) => `             ${new URL(url).href}  (from elsewhere)`),
     `  media      UDP port ${String(info.udpPort)} on ${publicAddresses.join(', ')}`,
+    `  TURN       ${info.turnUdpPort === 0 ? '' : `UDP port ${String(info.turnUdpPort)}, `}TCP and TLS on port ${String(info.port)}`,
     `  admin      http://${hostOf(adminHost)}:${String(info.adminPort)}/metrics`,
   ];
   if (info.certificatePin !== null && tls === null) {

@@ -3,11 +3,11 @@ import t from 'tap';
 import { watchCertificate } from './certificate-watch.ts';
 
 t.test('tells of changes once each, not of the first look, and not of files that are away', async (t) => {
-  const folder = t.testdir({ cert: 'a', key: 'a' });
+  const folder = t.testdir({ cert: 'a', key: 'a', cert2: 'a', key2: 'a' });
   const files = { certFile: `${folder}/cert`, keyFile: `${folder}/key` };
   let changes = 0;
   let wake: () => void = () => undefined;
-  const stop = watchCertificate(files, 5, () => {
+  const stop = watchCertificate([{ certFile: `${folder}/cert2`, keyFile: `${folder}/key2` }, files], 5, () => {
     changes++;
     wake();
     return Promise.resolve();

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
-import type { CertificateFiles } from './engine/index.ts';
+import type { CertificateFiles } from './certificates.ts';
 
 /**
- * Calls `changed` when either file has another time or size than before. Looks instead of listening, because files are
+ * Calls `changed` when any of the files has another time or size than before. Looks instead of listening, because files are
  * replaced by renaming and behind symbolic links, where listening loses them. Returns what ends it.
  */
 export function watchCertificate(
-  files: CertificateFiles,
+  files: readonly CertificateFiles[],
   intervalMs: number,
   changed: () => Promise<void>,
 ): () => void {
@@ -34,9 +34,9 @@ export function watchCertificate(
 }
 
 /** Null while a file is not there: somebody is about to put it. */
-async function stamp({ certFile, keyFile }: CertificateFiles): Promise<string | null> {
+async function stamp(files: readonly CertificateFiles[]): Promise<string | null> {
   try {
-    const stats = await Promise.all([stat(certFile), stat(keyFile)]);
+    const stats = await Promise.all(files.flatMap(({ certFile, keyFile }) => [stat(certFile), stat(keyFile)]));
     return stats.map(({ mtimeMs, size, ino }) => `${String(mtimeMs)} ${String(size)} ${String(ino)}`).join();
   } catch {
     return null;

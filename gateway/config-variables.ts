@@ -36,14 +36,11 @@ export type Setting = (typeof settings)[number];
 export const notSupportedYet: Partial<
   Record<Setting, { readonly feature: string; readonly harmless: readonly string[] }>
 > = {
-  TURN_UDP_PORT: { feature: 'TURN', harmless: ['0'] },
-  PROXY_FROM: { feature: 'the PROXY protocol', harmless: [] },
   TRUNK_PORT: { feature: 'trunks between edges and SFU nodes', harmless: [] },
   CLUSTER_SECRET: { feature: 'trunks between edges and SFU nodes', harmless: [] },
   STORAGE: { feature: 'recording', harmless: [] },
   REDIS_URL: { feature: 'the Redis directory', harmless: [] },
   UPSTREAM: { feature: 'an SFU outside this process', harmless: ['embedded'] },
-  RELAY_ALLOW: { feature: 'relaying to other addresses', harmless: [] },
   KAFKA_BROKERS: { feature: 'telemetry to Kafka', harmless: [] },
 };
 

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { inspect } from 'node:util';
 import t from 'tap';
 import { environmentName, fileKey, settings } from './config-variables.ts';
 import { ConfigError, loadConfig, type Config } from './config.ts';
+import { testCertificate } from './testing/tls-fixture.ts';
 
 const machine = { hostName: 'pop1.example', addresses: ['127.0.0.1', '::1', '192.0.2.10', '2001:db8::10'] };
 
@@ -29,6 +31,9 @@ t.test('defaults', (t) => {
   const config = load({ PATH: '/bin', SALLYPORT_SECRET: '' });
   t.equal(config.port, 8443);
   t.equal(config.udpPort, 8443);
+  t.equal(config.turnUdpPort, 3478);
+  t.same(config.proxyFrom, []);
+  t.same(config.relayAllow, []);
   t.equal(config.adminPort, 9090);
   t.equal(config.adminHost, '127.0.0.1');
   t.same(config.hosts, ['0.0.0.0', '::']);
@@ -95,6 +100,9 @@ t.test('all faults are reported together, each with its source', (t) => {
       SALLYPORT_ENGINE: 'deno',
       SALLYPORT_EDGE_ID: 'a b',
       SALLYPORT_ADMIN_HOST: 'everywhere',
+      SALLYPORT_TURN_UDP_PORT: 'off',
+      SALLYPORT_PROXY_FROM: '10.0.0.0/8,balancer.example',
+      SALLYPORT_RELAY_ALLOW: '10.0.0.0/33,192.0.2.1:3478',
       SALLYPORT_CONFIG: 'a.json',
     },
     { 'a.json': '{"colour": 1, "udpPort": -1, "region": {}}' },
@@ -112,6 +120,9 @@ t.test('all faults are reported together, each with its source', (t) => {
     'SALLYPORT_ENGINE:',
     'SALLYPORT_EDGE_ID:',
     'SALLYPORT_ADMIN_HOST:',
+    'SALLYPORT_TURN_UDP_PORT: must be a port number',
+    'SALLYPORT_PROXY_FROM: "balancer.example" is neither an address nor a CIDR block',
+    'SALLYPORT_RELAY_ALLOW: "10.0.0.0/33" is no address or CIDR block',
     'colour in a.json: there is no such setting',
     'udpPort in a.json: must be a port number',
     'region in a.json: must be a string',
@@ -121,7 +132,7 @@ t.test('all faults are reported together, each with its source', (t) => {
       start,
     );
   }
-  t.equal(found.length, 15, found.join('\n'));
+  t.equal(found.length, 18, found.join('\n'));
   t.end();
 });
 
@@ -131,7 +142,7 @@ t.test('files that cannot be used', (t) => {
   t.match(faults({ SALLYPORT_CONFIG: 'a' }, { a: '[]' }), [/^a: must hold one JSON object/]);
   const tls = { SALLYPORT_TLS_CERT: 'c', SALLYPORT_TLS_KEY: 'k' };
   t.match(faults(tls), [/^SALLYPORT_TLS_CERT: c cannot be read/, /^SALLYPORT_TLS_KEY: k cannot be read/]);
-  t.match(faults(tls, { c: 'x', k: 'y' }), [/^SALLYPORT_TLS_CERT: the file holds no certificate/]);
+  t.match(faults(tls, { c: 'x', k: 'y' }), [/^SALLYPORT_TLS_CERT: c: the file holds no certificate/]);
   t.end();
 });
 
@@ -142,14 +153,87 @@ t.test('what is not built yet is refused, not ignored', (t) => {
     SALLYPORT_TRUNK_PORT: '7000',
     SALLYPORT_CLUSTER_SECRET: 'x',
     SALLYPORT_UPSTREAM: 'udp',
-    SALLYPORT_PROXY_FROM: '10.0.0.0/8',
     SALLYPORT_STORAGE: 's3://bucket',
-    SALLYPORT_RELAY_ALLOW: '10.0.0.0/8',
-    SALLYPORT_TURN_UDP_PORT: '3478',
   })) {
     t.match(faults({ [name]: value }), [new RegExp(`^${name}: .* is not supported yet by this version`)], name);
   }
-  t.same(faults({ SALLYPORT_UPSTREAM: 'embedded', SALLYPORT_TURN_UDP_PORT: '0' }), []);
+  t.same(faults({ SALLYPORT_UPSTREAM: 'embedded' }), []);
+  t.end();
+});
+
+t.test('several certificates are pairs of files by position', async (t) => {
+  const pairs = await Promise.all(
+    ['a', 'b'].map(async (name) => {
+      const pair = await testCertificate(path.join(t.testdir(), name));
+      return { cert: readFileSync(pair.certFile, 'utf8'), key: readFileSync(pair.keyFile, 'utf8') };
+    }),
+  );
+  const files: Record<string, string> = {};
+  for (const [i, { cert, key }] of pairs.entries())
+    Object.assign(files, { [`c${String(i)}`]: cert, [`k${String(i)}`]: key });
+  const at = (name: string): string => path.resolve(name);
+  t.same(load({ SALLYPORT_TLS_CERT: 'c0, c1', SALLYPORT_TLS_KEY: 'k0,k1' }, files).tls, [
+    { certFile: at('c0'), keyFile: at('k0') },
+    { certFile: at('c1'), keyFile: at('k1') },
+  ]);
+  const fromFile = load({}, { ...files, f: '{"tlsCert": ["c0", "c1"], "tlsKey": ["k0", "k1"]}' }, 'f');
+  t.equal(fromFile.tls?.length, 2);
+  t.same(faults({ SALLYPORT_TLS_CERT: 'c0,c1', SALLYPORT_TLS_KEY: 'k1,k0' }, files), [
+    'SALLYPORT_TLS_KEY: k1: the key does not belong to the certificate',
+    'SALLYPORT_TLS_KEY: k0: the key does not belong to the certificate',
+  ]);
+  t.match(faults({ SALLYPORT_TLS_CERT: 'c0,c1', SALLYPORT_TLS_KEY: 'k0' }, files), [
+    'SALLYPORT_TLS_KEY: needs one key for each certificate, in the same order: 1 for 2',
+  ]);
+  t.match(faults({ SALLYPORT_TLS_KEY: 'k0' }, files), ['SALLYPORT_TLS_KEY: needs SALLYPORT_TLS_CERT as well']);
+});
+
+t.test('TURN over UDP never shares the port of media', (t) => {
+  const same = /^SALLYPORT_TURN_UDP_PORT: is 3478, the UDP port of media: Chromium .* 0 to do without it over UDP$/;
+  t.match(faults({ SALLYPORT_UDP_PORT: '3478' }), [same], 'the default of one is a fault as well');
+  t.match(faults({ SALLYPORT_PORT: '3478' }), [same]);
+  t.match(faults({ SALLYPORT_UDP_PORT: '3478', SALLYPORT_TURN_UDP_PORT: '3478' }), [same]);
+  t.equal(load({ SALLYPORT_PORT: '3478', SALLYPORT_TURN_UDP_PORT: '3479' }).turnUdpPort, 3479);
+  t.equal(load({ SALLYPORT_PORT: '3478', SALLYPORT_TURN_UDP_PORT: '0' }).turnUdpPort, 0);
+  t.equal(load({ SALLYPORT_PORT: '0', SALLYPORT_TURN_UDP_PORT: '0' }).turnUdpPort, 0, 'off is not the same as chosen');
+  t.end();
+});
+
+t.test('load balancers and peers of the relay', (t) => {
+  const config = load({
+    SALLYPORT_PROXY_FROM: '10.0.0.0/8, 2001:db8::/64,192.0.2.1',
+    SALLYPORT_RELAY_ALLOW: '10.0.0.0/8:1024-65535, 127.0.0.1:3480,[2001:db8::]/32:443, 2001:db8::7',
+  });
+  t.same(config.proxyFrom, ['10.0.0.0/8', '2001:db8::/64', '192.0.2.1']);
+  t.same(config.relayAllow, ['10.0.0.0/8:1024-65535', '127.0.0.1:3480', '[2001:db8::]/32:443', '2001:db8::7']);
+  for (const bad of [
+    '10.0.0.0/33',
+    '10.0.0.0/8/9',
+    '10.0.0.0/',
+    '/8',
+    'fe80::1%eth0',
+    '::/129',
+    '10.0.0.0/-1',
+    'all',
+  ]) {
+    t.equal(faults({ SALLYPORT_PROXY_FROM: bad }).length, 1, `PROXY_FROM ${bad}`);
+    t.equal(faults({ SALLYPORT_RELAY_ALLOW: bad }).length, 1, `RELAY_ALLOW ${bad}`);
+  }
+  for (const bad of ['10.0.0.1:0', '10.0.0.1:70000', '10.0.0.1:9-8', '10.0.0.1:1-2-3']) {
+    t.equal(faults({ SALLYPORT_RELAY_ALLOW: bad }).length, 1, `RELAY_ALLOW ${bad}`);
+  }
+  t.end();
+});
+
+t.test('the public host', (t) => {
+  const publicHost = (text: string): Config['publicHost'] => load({ SALLYPORT_PUBLIC_HOST: text }).publicHost;
+  t.same(publicHost('Edge.Example'), { host: 'edge.example', port: null });
+  t.same(publicHost('edge.example:443'), { host: 'edge.example', port: 443 });
+  t.same(publicHost('2001:DB8::1'), { host: '[2001:db8::1]', port: null }, 'an IPv6 address gets its brackets');
+  t.same(publicHost('[2001:db8::1]:8443'), { host: '[2001:db8::1]', port: 8443 });
+  for (const bad of ['https://edge.example', 'edge.example/', 'a b', 'user@edge.example', '1.2.3', 'edge.example:0']) {
+    t.equal(faults({ SALLYPORT_PUBLIC_HOST: bad }).length, 1, bad);
+  }
   t.end();
 });
 

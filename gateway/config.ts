@@ -1,6 +1,8 @@
 /** The configuration: read once, checked as a whole, frozen. */
 import path from 'node:path';
-import { isLoopback, isWildcard, parseAddress, parseAuthority } from './addresses.ts';
+import { parseRelayAllow } from '../turn/index.ts';
+import { hostOf, isLoopback, isWildcard, parseAddress, parseAuthority } from './addresses.ts';
+import type { CertificateFiles } from './certificates.ts';
 import {
   configFileVariable,
   environmentName,
@@ -10,18 +12,22 @@ import {
   type RawSetting,
   type Setting,
 } from './config-variables.ts';
+import { NetworkSet } from './demux/index.ts';
 import { Secret } from './secret.ts';
 import { keyPairFault } from './tls-files.ts';
 
 export type AuthMode = 'token' | 'open';
 export type EngineChoice = 'auto' | 'uws' | 'node';
 export type LogLevel = (typeof logLevels)[number];
+const defaultTurnUdpPort = 3478;
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 export interface Config {
-  /** 0 lets the system choose; so for the others. */
+  /** 0 lets the system choose; so for the media port and the admin port. */
   readonly port: number;
   readonly udpPort: number;
+  /** 0: no TURN over UDP. Never the media port. */
+  readonly turnUdpPort: number;
   /** Addresses to bind, canonical; the wildcards `0.0.0.0` and `::` among them stand for every local address. */
   readonly hosts: readonly string[];
   /** Host and port for URLs; null: as the request's Host header says. */
@@ -30,8 +36,10 @@ export interface Config {
   readonly publicAddresses: readonly string[];
   readonly adminHost: string;
   readonly adminPort: number;
-  /** Null: self-signed, kept in the data folder. */
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Addresses and CIDR blocks of load balancers that speak the PROXY protocol. */
+  readonly proxyFrom: readonly string[];
+  /** Never empty; the first is the default. Null: self-signed, kept in the data folder. */
+  readonly tls: readonly CertificateFiles[] | null;
   /** Null: made at random and kept in the data folder. */
   readonly secret: Secret | null;
   readonly auth: AuthMode;
@@ -41,6 +49,8 @@ export interface Config {
   readonly dataDir: string;
   readonly edgeId: string;
   readonly region: string;
+  /** Peers of TURN clients besides the SFU, as turn's `parseRelayAllow` reads them. */
+  readonly relayAllow: readonly string[];
   readonly logLevel: LogLevel;
 }
 
@@ -74,15 +84,18 @@ export function loadConfig(sources: ConfigSources): Config {
   const read = new Reader(collect(sources, faults), faults);
   read.refuseWhatIsNotSupported();
   const port = read.port('PORT', 8443);
+  const udpPort = read.port('UDP_PORT', port);
   const hosts = read.hosts();
   const config: Config = {
     port,
-    udpPort: read.port('UDP_PORT', port),
+    udpPort,
+    turnUdpPort: read.turnUdpPort(udpPort),
     hosts,
     publicHost: read.publicHost(),
     publicAddresses: read.publicAddresses(hosts, sources.machine.addresses),
     adminHost: read.adminHost(),
     adminPort: read.port('ADMIN_PORT', 9090),
+    proxyFrom: read.proxyFrom(),
     tls: read.tls(sources.readFile),
     secret: read.secret(),
     auth: read.choice('AUTH', ['token', 'open'], hosts.every(isLoopback) ? 'open' : 'token'),
@@ -91,6 +104,7 @@ export function loadConfig(sources: ConfigSources): Config {
     dataDir: path.resolve(read.text('DATA_DIR') ?? 'data'),
     edgeId: read.label('EDGE_ID', sources.machine.hostName.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 64) || 'edge'),
     region: read.label('REGION', 'default'),
+    relayAllow: read.relayAllow(),
     logLevel: read.choice('LOG_LEVEL', logLevels, 'info'),
   };
   if (faults.length > 0) throw new ConfigError(faults);
@@ -141,6 +155,17 @@ class Reader {
     return fallback;
   }
 
+  turnUdpPort(mediaPort: number): number {
+    const port = this.port('TURN_UDP_PORT', defaultTurnUdpPort);
+    if (port !== 0 && port === mediaPort) {
+      const sentence =
+        `is ${String(port)}, the UDP port of media: Chromium takes all that comes from the address of its TURN server ` +
+        'for TURN, so media sent from there would be lost; give TURN another port, or 0 to do without it over UDP';
+      this.#fault('TURN_UDP_PORT', sentence);
+    }
+    return port;
+  }
+
   choice<T extends string>(setting: Setting, choices: readonly T[], fallback: T): T {
     const text = this.text(setting);
     if (text === null) return fallback;
@@ -178,7 +203,8 @@ class Reader {
   publicHost(): Config['publicHost'] {
     const text = this.text('PUBLIC_HOST');
     if (text === null) return null;
-    const authority = parseAuthority(text);
+    const address = parseAddress(text);
+    const authority = parseAuthority(address === null ? text : hostOf(address));
     if (authority === null) this.#bad('PUBLIC_HOST', 'must be a host name, or a host name and a port');
     return authority;
   }
@@ -201,26 +227,52 @@ class Reader {
   }
 
   tls(readFile: (file: string) => string): Config['tls'] {
-    const certFile = this.text('TLS_CERT');
-    const keyFile = this.text('TLS_KEY');
-    if (certFile === null && keyFile === null) return null;
-    if (certFile === null || keyFile === null) {
-      const [given, missing]: Setting[] = certFile === null ? ['TLS_KEY', 'TLS_CERT'] : ['TLS_CERT', 'TLS_KEY'];
-      this.#fault(given as Setting, `needs ${environmentName(missing as Setting)} as well`);
-      return null;
+    const certFiles = this.#list('TLS_CERT');
+    const keyFiles = this.#list('TLS_KEY');
+    if (certFiles.length === 0 && keyFiles.length === 0) return null;
+    if (keyFiles.length === 0) this.#fault('TLS_CERT', `needs ${environmentName('TLS_KEY')} as well`);
+    else if (certFiles.length === 0) this.#fault('TLS_KEY', `needs ${environmentName('TLS_CERT')} as well`);
+    else if (certFiles.length !== keyFiles.length) {
+      const [certs, keys] = [String(certFiles.length), String(keyFiles.length)];
+      this.#fault('TLS_KEY', `needs one key for each certificate, in the same order: ${keys} for ${certs}`);
     }
-    const cert = this.#file('TLS_CERT', certFile, readFile);
-    const key = this.#file('TLS_KEY', keyFile, readFile);
-    if (cert !== null && key !== null) {
-      const fault = keyPairFault(cert, key);
-      if (fault !== null) this.#fault(fault.of === 'cert' ? 'TLS_CERT' : 'TLS_KEY', fault.sentence);
+    const pairs: CertificateFiles[] = [];
+    for (const [i, certFile] of certFiles.entries()) {
+      const keyFile = keyFiles[i];
+      if (keyFile === undefined) break;
+      this.#checkPair(certFile, keyFile, readFile);
+      pairs.push({ certFile: path.resolve(certFile), keyFile: path.resolve(keyFile) });
     }
-    return { certFile: path.resolve(certFile), keyFile: path.resolve(keyFile) };
+    return pairs;
   }
 
   secret(): Secret | null {
     const text = this.text('SECRET');
     return text === null ? null : new Secret(text);
+  }
+
+  proxyFrom(): readonly string[] {
+    return this.#list('PROXY_FROM').filter((block) => {
+      try {
+        return !new NetworkSet([block]).empty;
+      } catch {
+        this.#faultOf('PROXY_FROM', block, 'is neither an address nor a CIDR block such as 10.0.0.0/8');
+        return false;
+      }
+    });
+  }
+
+  relayAllow(): readonly string[] {
+    return this.#list('RELAY_ALLOW').filter((entry) => {
+      try {
+        parseRelayAllow(entry);
+        return true;
+      } catch {
+        const forms = '10.0.0.0/8, 192.0.2.1:3478 or [2001:db8::]/32:1024-65535';
+        this.#faultOf('RELAY_ALLOW', entry, `is no address or CIDR block with or without ports, such as ${forms}`);
+        return false;
+      }
+    });
   }
 
   origins(): readonly string[] {
@@ -236,6 +288,16 @@ class Reader {
     return text === null ? [] : text.split(',').flatMap((part) => part.trim() || []);
   }
 
+  #checkPair(certFile: string, keyFile: string, readFile: (file: string) => string): void {
+    const cert = this.#file('TLS_CERT', certFile, readFile);
+    const key = this.#file('TLS_KEY', keyFile, readFile);
+    if (cert === null || key === null) return;
+    const fault = keyPairFault(cert, key);
+    if (fault === null) return;
+    const [setting, file]: [Setting, string] = fault.of === 'cert' ? ['TLS_CERT', certFile] : ['TLS_KEY', keyFile];
+    this.#fault(setting, `${file}: ${fault.sentence}`);
+  }
+
   #file(setting: Setting, file: string, readFile: (file: string) => string): string | null {
     try {
       return readFile(file);
@@ -247,6 +309,11 @@ class Reader {
 
   #bad(setting: Setting, rule: string): void {
     this.#fault(setting, `${rule}; it is ${JSON.stringify(this.text(setting))}`);
+  }
+
+  /** One entry of a list is wrong. */
+  #faultOf(setting: Setting, entry: string, sentence: string): void {
+    this.#fault(setting, `${JSON.stringify(entry)} ${sentence}`);
   }
 
   #fault(setting: Setting, sentence: string): void {

@@ -8,6 +8,9 @@ export const dropReasons = [
   'rate-limited',
   'control-not-allowed',
   'queue-full',
+  'stale',
+  'frame',
+  'dependent',
   'closed',
   'send-failed',
 ] as const;
@@ -21,11 +24,19 @@ export interface Traffic {
 
 export class GatewayCounters {
   readonly udp: Traffic = newTraffic();
+  readonly iceTcp: Traffic = newTraffic();
   readonly websocket: Traffic = newTraffic();
+  readonly httpStream: Traffic = newTraffic();
+  readonly longPoll: Traffic = newTraffic();
   /** Requests, connections and messages that were turned away, by reason. */
   readonly refused = new Map<string, number>();
   tunnelsAccepted = 0;
   tunnelsRefused = 0;
+  /** Connections made of HTTP exchanges that were begun, and requests of theirs that were turned away. */
+  readonly httpTunnels = {
+    'http-stream': { accepted: 0, refused: 0 },
+    'long-poll': { accepted: 0, refused: 0 },
+  };
 
   refuse(reason: string): void {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);

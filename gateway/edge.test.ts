@@ -5,9 +5,19 @@ import { request as requestHttp } from 'node:http';
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import t from 'tap';
-import { closeCodes } from '../tunnel-protocol/index.ts';
+import { closeCodes, encodeFrame } from '../tunnel-protocol/index.ts';
+import { dial, httpWays, proxyHeaderV1, proxyHeaderV2 } from './testing/dial.ts';
 import { https, openWebSocket } from './testing/https-client.ts';
-import { openSession, postSession, startTestEdge, tunnelProtocols, type TestEdge } from './testing/test-edge.ts';
+import { engineVariants } from './testing/port-fixture.ts';
+import {
+  openSession,
+  postSession,
+  startTestEdge,
+  tunnelProtocols,
+  type OpenedSession,
+  type TestEdge,
+} from './testing/test-edge.ts';
+import { bindingRequest, TurnStreamClient, type Credentials } from './testing/turn-stream-client.ts';
 
 async function admin(
   edge: TestEdge,
@@ -22,11 +32,17 @@ async function admin(
   return { status: reply.statusCode ?? 0, body };
 }
 
-for (const engine of ['auto', 'node'] as const) {
-  t.test(`an edge, engine ${engine}`, async (t) => {
-    const before = handles();
-    const edge = await startTestEdge(t, { environment: { SALLYPORT_ENGINE: engine } });
+for (const { name, engine, libc, skip } of await engineVariants()) {
+  const options = { environment: { SALLYPORT_ENGINE: engine }, ...(libc === null ? { libc } : {}) };
+
+  t.test(`an edge, engine ${name}`, { skip }, async (t) => {
+    // Those of the test before may still be closing.
+    const before = await settledHandles(0);
+    const turnUdpPort = await freeUdpPort();
+    const environment = { ...options.environment, SALLYPORT_TURN_UDP_PORT: String(turnUdpPort) };
+    const edge = await startTestEdge(t, { ...options, environment });
     t.equal(edge.udpPort, edge.port, 'TCP and UDP have the same number');
+    t.equal(edge.turnUdpPort, turnUdpPort);
     t.match(edge.certificatePin, /=$/);
 
     t.equal((await admin(edge, '/healthz')).status, 200);
@@ -40,7 +56,13 @@ for (const engine of ['auto', 'node'] as const) {
     t.equal(session.tunnel.websocket, `wss://127.0.0.1:${String(edge.port)}/tunnel/v1/ws`);
     const socket = await openWebSocket(edge.port, '/tunnel/v1/ws', tunnelProtocols(session.resumeToken));
 
+    const turn = new TurnStreamClient(await dial(edge.port, { alpn: [] }));
+    t.ok(await turn.allocate(iceServerOf(session)), 'TURN over TLS takes the credentials of the session');
     const udp = createSocket('udp4');
+    udp.send(bindingRequest(), edge.turnUdpPort, '127.0.0.1');
+    t.equal(((await once(udp, 'message')) as [Buffer])[0].readUInt16BE(0), 0x0101, 'TURN over UDP answers');
+    const ice = await dial(edge.port, { alpn: null });
+    ice.write(encodeFrame(bindingRequest()));
     udp.send(Uint8Array.of(0xf0, 1), edge.udpPort, '127.0.0.1');
     udp.send(Uint8Array.of(0x80, 1), edge.udpPort, '127.0.0.1');
     udp.send(Uint8Array.of(0, 1), edge.udpPort, '127.0.0.1');
@@ -50,6 +72,11 @@ for (const engine of ['auto', 'node'] as const) {
       text = (await admin(edge, '/metrics')).body;
     }
     for (const line of [
+      'sallyport_turn_allocations 1',
+      'sallyport_connections_total{kind="turn-tls"} 1',
+      'sallyport_connections_total{kind="ice-tcp"} 1',
+      'sallyport_connections{state="ice-tcp"} 1',
+      'sallyport_connections_refused_total{reason="unknown"} 0',
       'sallyport_sessions{rung="none"} 1',
       'sallyport_sessions{rung="websocket"} 0',
       'sallyport_directory_up 1',
@@ -67,9 +94,11 @@ for (const engine of ['auto', 'node'] as const) {
     t.notMatch(text, /127\.0\.0\.1|standup/, 'no label names anybody');
 
     const closed = socket.closed;
+    const cut = [turn.socket, ice].map((end) => new Promise((resolve) => end.resume().once('close', resolve)));
     await Promise.all([edge.edge.close(), edge.edge.close()]);
     await edge.edge.closed;
     t.match(await closed, { code: closeCodes.draining.wire });
+    await Promise.all(cut);
     await t.rejects(https(edge.port, { path: '/' }), { code: 'ECONNREFUSED' });
     await t.rejects(admin(edge, '/healthz'), { code: 'ECONNREFUSED' });
     const free = createSocket('udp4');
@@ -81,9 +110,52 @@ for (const engine of ['auto', 'node'] as const) {
     t.same(await settledHandles(before.length), before, 'no handle is left');
     t.ok(edge.logged.some((line) => line.startsWith('info edge started')));
     t.ok(edge.logged.some((line) => line.startsWith('info edge stopped')));
-    t.notMatch(edge.logged.join('\n'), new RegExp(session.resumeToken), 'no token in the log');
+    t.equal(edge.logged.some((line) => line.includes('slower way')), libc === null, 'what is missing is said'); // prettier-ignore
+    t.same(edge.logged.filter((line) => line.startsWith('error')), []); // prettier-ignore
+    for (const secret of [session.resumeToken, iceServerOf(session).credential]) {
+      t.notOk(edge.logged.join('\n').includes(secret), 'no token in the log');
+    }
+  });
+
+  t.test(`the client's address in limits, engine ${name}`, { skip }, async (t) => {
+    const environment = { ...options.environment, SALLYPORT_PROXY_FROM: '127.0.0.8/31' };
+    const limits = { sessions: { burst: 1, perSecond: 0.001 } };
+    const edge = await startTestEdge(t, { ...options, environment, limits });
+    const body = JSON.stringify({ room: 'r', client: { kind: 'test', version: '1' } });
+    const question = { method: 'POST', path: '/v1/sessions', headers: { 'content-type': 'application/json' }, body };
+    for (const [i, { name, alpn, ask }] of httpWays.entries()) {
+      const clients = [
+        { from: `127.0.1.${String(i)}` },
+        { from: '127.0.0.9', header: proxyHeaderV1(`192.0.2.${String(i)}`, 4711) },
+        // A /64 is one client.
+        { from: '127.0.0.9', header: proxyHeaderV2(i << 8, 4711, 0x20010d00 + i) },
+      ];
+      for (const client of clients) {
+        const asked: number[] = [];
+        for (let times = 0; times < 2; times++) {
+          asked.push((await ask(await dial(edge.port, { ...client, alpn }), question)).status);
+        }
+        // Without a token.
+        t.same(asked, [401, 429], `${name} ${String(client.header ?? client.from)}`);
+      }
+    }
   });
 }
+
+t.test('the end of a session ends its allocations', async (t) => {
+  const edge = await startTestEdge(t);
+  const session = await openSession(edge);
+  const turn = new TurnStreamClient(await dial(edge.port, { alpn: null }));
+  t.ok(await turn.allocate(iceServerOf(session)));
+  const allocations = async (): Promise<string> => (await admin(edge, '/metrics')).body;
+  t.match(await allocations(), 'sallyport_turn_allocations 1\n');
+  const headers = { authorization: `Bearer ${session.resumeToken}` };
+  await https(edge.port, { method: 'DELETE', path: `/v1/sessions/${session.sessionId}`, headers });
+  t.match(await allocations(), 'sallyport_turn_allocations 0\n');
+  const late = new TurnStreamClient(await dial(edge.port, { alpn: null }));
+  t.notOk(await late.allocate(iceServerOf(session)), 'and makes no more');
+  for (const { socket } of [turn, late]) socket.destroy();
+});
 
 t.test('what a first start leaves in the data folder, and a second one finds', async (t) => {
   const environment = { SALLYPORT_SECRET: '', SALLYPORT_DATA_DIR: path.join(t.testdir(), 'data') };
@@ -128,6 +200,10 @@ t.test('ports that are taken: one line that says what to do, and nothing stays o
       /^the public TCP port, \d+ on 127.0.0.1, is taken .*SALLYPORT_PORT=/,
     ],
     [{ SALLYPORT_UDP_PORT: String(udp.address().port) }, /^the UDP port, .* is taken .*SALLYPORT_UDP_PORT=/],
+    [
+      { SALLYPORT_TURN_UDP_PORT: String(udp.address().port) },
+      /^the UDP port of TURN, .* is taken .*SALLYPORT_TURN_UDP_PORT=\d+, or none by SALLYPORT_TURN_UDP_PORT=0$/,
+    ],
     [{ SALLYPORT_ADMIN_PORT: String(port) }, /^the admin port, .* is taken .*SALLYPORT_ADMIN_PORT=/],
     [{ SALLYPORT_HOST: '192.0.2.1' }, /does not have that address: correct SALLYPORT_HOST/],
   ] as const) {
@@ -175,4 +251,19 @@ function handles(): readonly string[] {
 async function settledHandles(count: number): Promise<readonly string[]> {
   for (let i = 0; i < 1000 && handles().length > count; i++) await new Promise((resolve) => setTimeout(resolve, 1));
   return handles();
+}
+
+function iceServerOf({ iceServers: [server] }: OpenedSession): Credentials {
+  if (server === undefined) throw new Error('no iceServers');
+  return server;
+}
+
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
 }

@@ -1,32 +1,33 @@
 /** The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. */
 import { randomBytes, randomInt } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { createSfu, type Logger, type Sfu } from '../sfu/index.ts';
-import { isLoopback } from './addresses.ts';
+import { createTurnCredentials } from '../turn/index.ts';
 import { Admin } from './admin.ts';
-import { recommendedSecretBytes, TokenAuthority } from './auth.ts';
-import { watchCertificate } from './certificate-watch.ts';
+import { TokenAuthority } from './auth.ts';
 import type { Config } from './config.ts';
 import { GatewayCounters } from './counters.ts';
 import { InMemoryDirectory } from './directory.ts';
-import { createEngine, ListenError, probePort, type CertificateFiles, type HttpEngine } from './engine/index.ts';
-import { adminPort, listenOnAll, mediaPort, publicPort, withAdvice } from './listeners.ts';
-import { addressesForUdp, localAddresses } from './local-addresses.ts';
+import { edgeCertificates, edgeSecret, warnOfRisks } from './edge-credentials.ts';
+import type { HttpEngine } from './engine/index.ts';
+import { IceTcp } from './ice-tcp.ts';
+import { loadLibc, type Libc } from './libc/index.ts';
+import { adminPort, withAdvice } from './listeners.ts';
+import { localAddresses } from './local-addresses.ts';
 import { Metrics } from './metrics.ts';
 import { Origins } from './origins.ts';
 import { Page } from './page.ts';
 import { createPublicApplication } from './public-application.ts';
+import { PublicPort } from './public-port.ts';
 import { RateLimiter, type RateLimit } from './rate-limit.ts';
 import { roomsRoutes } from './rooms-api.ts';
 import type { Secret } from './secret.ts';
 import { sessionRoutes } from './sessions.ts';
-import { readOrMakeStoredSecret } from './stored-secret.ts';
-import { selfSignedCertificate } from './tls-certificate.ts';
-import { keyPairFault } from './tls-files.ts';
+import { TunnelHttp } from './tunnel-http.ts';
 import { TunnelWebSocket } from './tunnel-websocket.ts';
+import { TurnService } from './turn-service.ts';
 import { UdpMedia } from './udp.ts';
+import { openMediaPort, openTurnPort } from './udp-ports.ts';
 
 export interface EdgeDeps {
   readonly log: Logger;
@@ -34,6 +35,8 @@ export interface EdgeDeps {
   readonly pageFolder?: string;
   /** Makes what takes the datagrams and sessions; by default the SFU of this project. */
   readonly createSfu?: typeof createSfu;
+  /** System calls that Node does not offer; by default `loadLibc()`. Null: everything by Node's own means. */
+  readonly libc?: Libc | null;
   readonly limits?: Partial<EdgeLimits>;
 }
 
@@ -58,6 +61,8 @@ export interface EdgeInfo {
   readonly engine: HttpEngine['name'];
   readonly port: number;
   readonly udpPort: number;
+  /** 0: no TURN over UDP. */
+  readonly turnUdpPort: number;
   readonly adminPort: number;
   /** SPKI pin of the certificate where it is self-signed, else null. */
   readonly certificatePin: string | null;
@@ -80,11 +85,13 @@ export function createEdge(config: Config, deps: EdgeDeps): Edge {
 }
 
 const sweepIntervalMs = 5000;
-const certificateWatchMs = 30_000;
+/** Of what counts its time in seconds: TURN, and connections that carry ICE. */
+const tickIntervalMs = 1000;
 const drainPollMs = 250;
 const defaultDrainMs = 600_000;
 const closeFramesMs = 500;
-const portAttempts = 10;
+const turnCredentialSeconds = 86_400;
+const turnRealm = 'sallyport';
 /** Below this, a burst of one key frame per participant already loses packets. */
 const leastReceiveBufferBytes = 1_048_576;
 
@@ -95,6 +102,7 @@ class EdgeProcess implements Edge {
   readonly #pageFolder: string;
   readonly #limits: EdgeLimits;
   readonly #createSfu: typeof createSfu;
+  readonly #libc: Libc | null;
   readonly #counters = new GatewayCounters();
   /** What `close` has to undo, in the order it was done. */
   readonly #undo: (() => Promise<void> | void)[] = [];
@@ -111,6 +119,7 @@ class EdgeProcess implements Edge {
     this.#pageFolder = deps.pageFolder ?? fileURLToPath(new URL('../client/page/', import.meta.url));
     this.#limits = { ...defaultLimits, ...deps.limits };
     this.#createSfu = deps.createSfu ?? createSfu;
+    this.#libc = deps.libc === undefined ? loadLibc() : deps.libc;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -121,9 +130,10 @@ class EdgeProcess implements Edge {
       this.#starting ??= this.#start();
       const info = await this.#starting;
       this.#ready = this.#closing === null;
-      const { engine, port, udpPort, adminPort } = info;
+      const { engine, port, udpPort, turnUdpPort, adminPort } = info;
       const { auth, edgeId, region } = this.#config;
-      this.#log.info({ engine, port, udpPort, adminPort, auth, edgeId, region, node: process.version }, 'edge started');
+      const ports = { port, udpPort, turnUdpPort, adminPort };
+      this.#log.info({ engine, ...ports, auth, edgeId, region, node: process.version }, 'edge started');
       return info;
     } catch (error) {
       await this.close();
@@ -168,42 +178,94 @@ class EdgeProcess implements Edge {
     const config = this.#config;
     const limits = this.#limits;
     const counters = this.#counters;
-    const now = (): number => performance.now();
-    const secret = await this.#secret();
-    const certificate = await this.#certificate();
+    const log = this.#log;
+    const secret = await edgeSecret(config, log);
+    const certificates = await edgeCertificates(config, log);
     const page = await Page.load(this.#pageFolder);
-    if (page.isEmpty) this.#log.warn({}, 'the page is not built, so there is nothing at /');
-    this.#warn(secret);
+    if (page.isEmpty) log.warn({}, 'the page is not built, so there is nothing at /');
+    warnOfRisks(config, secret, log);
 
     const directory = new InMemoryDirectory();
     this.#undo.push(() => directory.close());
     let media: Sfu | null = null;
+    let turnEnds: (sessionId: string) => void = () => undefined;
     let metrics: Metrics | null = null;
     const udp = new UdpMedia({
       receive: (path, datagram) => media?.receive(path, datagram),
       traffic: counters.udp,
       strangers: new RateLimiter(limits.strangers, randomInt(2 ** 31)),
       now,
+      libc: this.#libc,
     });
     this.#undo.push(() => udp.close());
-    const ports = await this.#openUdp(udp);
+    const ports = await openMediaPort(config, (addresses, port) => udp.listen(addresses, port));
+    const granted = udp.receiveBufferBytes;
+    if (granted < leastReceiveBufferBytes) {
+      log.warn({ granted }, 'the UDP receive buffer is small: raise net.core.rmem_max to 4194304 or more');
+    }
+    const candidates = config.publicAddresses.flatMap((address) => [
+      { transport: 'udp', address, port: ports.udp } as const,
+      { transport: 'tcp', address, port: ports.tcp } as const,
+    ]);
     const sfu = this.#createSfu(
       {
         nodeId: config.edgeId,
-        candidates: config.publicAddresses.map((address) => ({ transport: 'udp', address, port: ports.udp })),
+        candidates,
         sessionGraceMs: limits.sessionGraceMs,
         maxParticipantsPerRoom: limits.maxParticipantsPerRoom,
       },
-      { now, random: randomBytes, log: this.#log, onRung: (move) => metrics?.rungMoved(move) },
+      {
+        now,
+        random: randomBytes,
+        log,
+        onRung: (move) => metrics?.rungMoved(move),
+        onSessionEnd: (sessionId) => {
+          turnEnds(sessionId);
+        },
+      },
     );
     media = sfu;
     this.#undo.push(() => sfu.close());
     await sfu.start();
     this.#sessions = () => sum(sfu.sessionsByRung().values());
 
+    const turn = new TurnService(
+      {
+        secret: secret.reveal(),
+        realm: turnRealm,
+        publicAddresses: config.publicAddresses,
+        sfuAddresses: candidates.filter(({ transport }) => transport === 'udp'),
+        ownAddresses: localAddresses(),
+        relayAllow: config.relayAllow,
+      },
+      { sfu, libc: this.#libc, log, now, wallClock: Date.now, sessionLives: (id) => sfu.hasSession(id) },
+    );
+    this.#undo.push(() => turn.close());
+    turnEnds = (sessionId) => {
+      turn.endSession(sessionId);
+    };
+    const turnUdpPort = await openTurnPort(config, (addresses, port) => turn.listenUdp(addresses, port));
+    const iceTcp = new IceTcp({
+      receive: (path, datagram) => {
+        sfu.receive(path, datagram);
+      },
+      detach: (path) => {
+        sfu.detach(path);
+      },
+      traffic: counters.iceTcp,
+      refused: (reason) => {
+        counters.refuse(reason);
+      },
+      now,
+    });
+    this.#undo.push(() => {
+      iceTcp.close();
+    });
+
     const tokens = new TokenAuthority(secret);
     const origins = new Origins(config.origins);
     const tunnel = new TunnelWebSocket({ sfu, tokens, origins, node: config.edgeId, counters });
+    const tunnelHttp = new TunnelHttp({ sfu, tokens, origins, node: config.edgeId, counters, now });
     const refused = counters.refuse.bind(counters);
     let port = 0;
     const application = createPublicApplication({
@@ -217,6 +279,8 @@ class EdgeProcess implements Edge {
           sessionGraceMs: limits.sessionGraceMs,
           publicHost: config.publicHost,
           port: () => port,
+          turnUdpPort: () => turnUdpPort,
+          turnCredentials: (sessionId) => credentialsFor(secret, sessionId),
           limiter: new RateLimiter(limits.sessions, randomInt(2 ** 31)),
           now,
           draining: () => this.#draining,
@@ -225,99 +289,57 @@ class EdgeProcess implements Edge {
         ...roomsRoutes({ sfu, tokens, refused }),
       ],
       webSockets: [tunnel],
+      tunnelHttp,
       page,
       origins,
       refused,
-      log: this.#log,
+      log,
     });
-    const engine = await createEngine(config.engine, certificate.files, application, { log: this.#log });
-    this.#undo.push(() => engine.close());
-    this.#undo.push(() => this.#endSessions(sfu, tunnel));
+    const publicTcp = await PublicPort.create(
+      { engine: config.engine, certificates: certificates.set, demux: { proxySenders: config.proxyFrom } },
+      { application, turn, iceTcp, libc: this.#libc, log },
+    );
+    this.#undo.push(() => publicTcp.close());
+    this.#undo.push(() => this.#endSessions(sfu, [tunnel, tunnelHttp]));
 
-    const figures = new Metrics({ counters, sfu, directory });
+    const figures = new Metrics({ counters, sfu, directory, turn, iceTcp, demux: publicTcp.demux });
     metrics = figures;
     this.#undo.push(() => {
       figures.close();
     });
     const admin = await this.#openAdmin(figures);
-    port = await withAdvice(publicPort, () =>
-      listenOnAll(config.hosts, ports.tcp, (address, wanted) => engine.listen(address, wanted)),
-    );
+    port = await publicTcp.listen(config.hosts, ports.tcp);
+    publicTcp.watchCertificates();
     this.#undo.push(() => {
-      engine.stopListening();
+      publicTcp.stopListening();
     });
-    this.#undo.push(this.#watch(certificate.files, engine));
-    const sweep = setInterval(() => {
+    this.#repeat(tickIntervalMs, () => {
+      turn.tick(now());
+      iceTcp.tick(now());
+    });
+    this.#repeat(sweepIntervalMs, () => {
       tunnel.checkStalled(now());
+      tunnelHttp.sweep(now());
       directory.sweep((sessionId) => sfu.hasSession(sessionId));
-    }, sweepIntervalMs).unref();
-    this.#undo.push(() => {
-      clearInterval(sweep);
     });
-    return { engine: engine.name, port, udpPort: ports.udp, adminPort: admin, certificatePin: certificate.pin, tokens };
+    const { engine } = publicTcp;
+    return {
+      engine,
+      port,
+      udpPort: ports.udp,
+      turnUdpPort,
+      adminPort: admin,
+      certificatePin: certificates.pin,
+      tokens,
+    };
   }
 
-  async #secret(): Promise<Secret> {
-    const { secret, dataDir } = this.#config;
-    if (secret !== null) return secret;
-    this.#log.warn({}, 'SALLYPORT_SECRET is not set: tokens are signed by a random secret, kept in the data folder');
-    return readOrMakeStoredSecret(dataDir);
-  }
-
-  async #certificate(): Promise<{ readonly files: CertificateFiles; readonly pin: string | null }> {
-    const { tls, dataDir, publicHost, publicAddresses } = this.#config;
-    if (tls !== null) return { files: tls, pin: null };
-    const named = publicHost === null || /^[[\d]/.test(publicHost.host) ? [] : [publicHost.host];
-    const own = hostname().toLowerCase();
-    const made = await selfSignedCertificate(
-      dataDir,
-      { dns: ['localhost', ...named], ip: ['127.0.0.1', '::1'] },
-      { dns: /^[a-z0-9.-]+$/.test(own) ? [own] : [], ip: publicAddresses },
-      Date.now(),
-    );
-    this.#log.warn(
-      { pin: made.pin, made: made.made },
-      'the certificate is self-signed: browsers will warn, and clients need its pin or a flag; set SALLYPORT_TLS_CERT and SALLYPORT_TLS_KEY',
-    );
-    return { files: made, pin: made.pin };
-  }
-
-  #warn(secret: Secret): void {
-    const { auth, hosts, adminHost, origins } = this.#config;
-    const log = this.#log;
-    if (auth === 'open') {
-      const reach = hosts.every(isLoopback) ? 'this machine alone can reach it' : 'ANYBODY who can reach it';
-      log.warn({ auth }, `OPEN MODE: joining any room needs no token, for ${reach}; set SALLYPORT_AUTH=token`);
-    }
-    if (Buffer.byteLength(secret.reveal()) < recommendedSecretBytes) {
-      log.warn({}, `SALLYPORT_SECRET is shorter than ${String(recommendedSecretBytes)} bytes and may be guessed`);
-    }
-    if (!isLoopback(adminHost)) {
-      log.warn({}, 'the admin port has no authentication and is bound beyond this machine: keep others away from it');
-    }
-    if (origins.includes('*')) log.warn({}, 'SALLYPORT_ORIGINS is *: pages of any web origin may join calls');
-  }
-
-  /** Opens the UDP port, with the number of the TCP port unless it has one of its own. */
-  async #openUdp(udp: UdpMedia): Promise<{ readonly udp: number; readonly tcp: number }> {
-    const { hosts, port, udpPort } = this.#config;
-    const addresses = addressesForUdp(hosts, localAddresses());
-    for (let attempt = 1; ; attempt++) {
-      // Where the system chooses, one that is free for both has to be found.
-      const tcp = port === 0 ? await withAdvice(publicPort, () => listenOnAll(hosts, 0, probePort)) : port;
-      const wanted = port === 0 && udpPort === 0 ? tcp : udpPort;
-      try {
-        const bound = await withAdvice(mediaPort, () => udp.listen(addresses, wanted));
-        const granted = udp.receiveBufferBytes;
-        if (granted < leastReceiveBufferBytes) {
-          this.#log.warn({ granted }, 'the UDP receive buffer is small: raise net.core.rmem_max to 4194304 or more');
-        }
-        return { udp: bound, tcp };
-      } catch (error) {
-        const taken = error instanceof Error && error.cause instanceof ListenError && error.cause.code === 'EADDRINUSE';
-        if (!taken || port !== 0 || udpPort !== 0 || attempt === portAttempts) throw error;
-      }
-    }
+  /** Until `close`. */
+  #repeat(intervalMs: number, act: () => void): void {
+    const timer = setInterval(act, intervalMs).unref();
+    this.#undo.push(() => {
+      clearInterval(timer);
+    });
   }
 
   async #openAdmin(metrics: Metrics): Promise<number> {
@@ -335,27 +357,21 @@ class EdgeProcess implements Edge {
   }
 
   /** Lets the close frames leave before the connections are cut. */
-  async #endSessions(sfu: Sfu, tunnel: TunnelWebSocket): Promise<void> {
+  async #endSessions(sfu: Sfu, tunnels: readonly { readonly openTunnels: number }[]): Promise<void> {
     await sfu.close();
     const deadline = performance.now() + closeFramesMs;
-    while (tunnel.openTunnels > 0 && performance.now() < deadline) {
+    while (tunnels.some(({ openTunnels }) => openTunnels > 0) && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
+}
 
-  #watch(files: CertificateFiles, engine: HttpEngine): () => void {
-    return watchCertificate(files, certificateWatchMs, async () => {
-      try {
-        const [cert, key] = await Promise.all([readFile(files.certFile, 'utf8'), readFile(files.keyFile, 'utf8')]);
-        const fault = keyPairFault(cert, key);
-        if (fault !== null) throw new Error(fault.sentence);
-        await engine.reloadCertificate();
-        this.#log.info({}, 'the certificate has changed and is used for new connections');
-      } catch (error) {
-        this.#log.error({ err: error }, 'the changed certificate cannot be used; the one before stays');
-      }
-    });
-  }
+function now(): number {
+  return performance.now();
+}
+
+function credentialsFor(secret: Secret, sessionId: string): { readonly username: string; readonly credential: string } {
+  return createTurnCredentials(secret.reveal(), sessionId, Date.now() / 1000 + turnCredentialSeconds);
 }
 
 function sum(values: Iterable<number>): number {

@@ -12,6 +12,8 @@ export interface PortSettings {
   readonly what: string;
   readonly portSetting: string;
   readonly hostSetting: string;
+  /** What does without the port. */
+  readonly offBy?: string;
 }
 
 export const publicPort: PortSettings = {
@@ -23,6 +25,12 @@ export const mediaPort: PortSettings = {
   what: 'the UDP port',
   portSetting: 'SALLYPORT_UDP_PORT',
   hostSetting: 'SALLYPORT_HOST',
+};
+export const turnPort: PortSettings = {
+  what: 'the UDP port of TURN',
+  portSetting: 'SALLYPORT_TURN_UDP_PORT',
+  hostSetting: 'SALLYPORT_HOST',
+  offBy: 'SALLYPORT_TURN_UDP_PORT=0',
 };
 export const adminPort: PortSettings = {
   what: 'the admin port',
@@ -40,11 +48,11 @@ export async function withAdvice<T>(settings: PortSettings, listen: () => Promis
   }
 }
 
-function advice({ what, portSetting, hostSetting }: PortSettings, { code, address, port }: ListenError): string {
+function advice({ what, portSetting, hostSetting, offBy }: PortSettings, { code, address, port }: ListenError): string {
   const start = `${what}, ${String(port)} on ${address},`;
   switch (code) {
     case 'EADDRINUSE':
-      return `${start} is taken by another program: stop that one, or choose another port, such as ${portSetting}=${String(freeSuggestion(port))}`;
+      return `${start} is taken by another program: stop that one, or choose another port, such as ${portSetting}=${String(freeSuggestion(port))}${offBy === undefined ? '' : `, or none by ${offBy}`}`;
     case 'EACCES':
       return `${start} may not be opened by this user: ports below 1024 need CAP_NET_BIND_SERVICE, or choose another one by ${portSetting}`;
     case 'EADDRNOTAVAIL':

@@ -4,11 +4,15 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RungMove } from '../sfu/index.ts';
 import { rungs } from '../tunnel-protocol/index.ts';
 import { dropReasons, type GatewayCounters } from './counters.ts';
+import type { Demultiplexer } from './demux/index.ts';
 
 export interface MetricsSources {
   readonly counters: GatewayCounters;
   readonly sfu: { readonly counters: Readonly<Record<string, number>>; sessionsByRung(): ReadonlyMap<string, number> };
   readonly directory: { readonly up: boolean };
+  readonly turn: { readonly counters: Readonly<Record<string, number>>; readonly allocations: number };
+  readonly iceTcp: { readonly connections: number };
+  readonly demux: Pick<Demultiplexer, 'counters' | 'openings' | 'nodeConnections' | 'adoptedConnections'>;
 }
 
 const loopDelayQuantiles = [50, 99] as const;
@@ -37,6 +41,8 @@ export class Metrics {
     this.#addSessions(sources);
     this.#addDatagrams(sources);
     this.#addSfu(sources);
+    this.#addTurn(sources);
+    this.#addConnections(sources);
     this.#addLoopDelay();
   }
 
@@ -87,6 +93,10 @@ export class Metrics {
         this.reset();
         this.inc({ rung: 'websocket', outcome: 'accepted' }, counters.tunnelsAccepted);
         this.inc({ rung: 'websocket', outcome: 'refused' }, counters.tunnelsRefused);
+        for (const [rung, { accepted, refused }] of Object.entries(counters.httpTunnels)) {
+          this.inc({ rung, outcome: 'accepted' }, accepted);
+          this.inc({ rung, outcome: 'refused' }, refused);
+        }
       },
     });
     new Counter({
@@ -104,7 +114,13 @@ export class Metrics {
 
   #addDatagrams({ counters }: MetricsSources): void {
     const registers = [this.#registry];
-    const traffics = { udp: counters.udp, websocket: counters.websocket };
+    const traffics = {
+      udp: counters.udp,
+      'ice-tcp': counters.iceTcp,
+      websocket: counters.websocket,
+      'http-stream': counters.httpStream,
+      'long-poll': counters.longPoll,
+    };
     new Counter({
       name: 'sallyport_datagrams_total',
       help: 'Datagrams of all classes by rung',
@@ -155,6 +171,64 @@ export class Metrics {
         for (const [event, count] of Object.entries(sfu.counters)) {
           if (event !== 'rtp_in' && event !== 'rtp_out' && !isRefusal(event)) this.inc({ event }, count);
         }
+      },
+    });
+  }
+
+  #addTurn({ turn }: MetricsSources): void {
+    const registers = [this.#registry];
+    new Gauge({
+      name: 'sallyport_turn_allocations',
+      help: 'TURN allocations that live',
+      registers,
+      collect() {
+        this.set(turn.allocations);
+      },
+    });
+    new Counter({
+      name: 'sallyport_turn_events_total',
+      help: 'What TURN counts: requests and their refusals, datagrams relayed and dropped, connections',
+      labelNames: ['event'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [event, count] of Object.entries(turn.counters)) this.inc({ event }, count);
+      },
+    });
+  }
+
+  #addConnections({ demux, iceTcp }: MetricsSources): void {
+    const registers = [this.#registry];
+    new Counter({
+      name: 'sallyport_connections_total',
+      help: 'Connections on the public TCP port, by what they turned out to be; tls-other again by what came after the handshake',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [kind, count] of Object.entries(demux.counters.kinds)) this.inc({ kind }, count);
+      },
+    });
+    new Counter({
+      name: 'sallyport_connections_refused_total',
+      help: 'Connections on the public TCP port that were closed before anybody served them, by reason',
+      labelNames: ['reason'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [reason, count] of Object.entries(demux.counters.refused)) this.inc({ reason }, count);
+      },
+    });
+    new Gauge({
+      name: 'sallyport_connections',
+      help: 'Connections on the public TCP port: opening, served by Node (of these ice-tcp), adopted by uWebSockets.js',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        this.set({ state: 'opening' }, demux.openings);
+        this.set({ state: 'node' }, demux.nodeConnections);
+        this.set({ state: 'ice-tcp' }, iceTcp.connections);
+        this.set({ state: 'adopted' }, demux.adoptedConnections);
       },
     });
   }

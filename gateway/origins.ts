@@ -45,7 +45,7 @@ export class Origins {
   }
 }
 
-/** The public port speaks TLS only, so the server's own origin is always https. */
+/** Plain HTTP is for balancers that end TLS, and for clients that are no pages: the server's own origin is always https. */
 function isSameOrigin(origin: string, head: RequestHead): boolean {
   if (!origin.startsWith('https://')) return false;
   const own = parseAuthority(head.header('host'));

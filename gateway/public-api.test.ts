@@ -1,8 +1,34 @@
+import { createHmac } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import t from 'tap';
 import { SignJWT } from 'jose';
 import type { JoinGrant } from './auth.ts';
 import { https, type TestReply } from './testing/https-client.ts';
 import { openSession, postSession, startTestEdge, testSecret, type TestEdge } from './testing/test-edge.ts';
+
+/** What would leave the host's place in a URL, or be another host than it seems. */
+const hostileHosts = [
+  'a b',
+  'a"evil',
+  'evil.example/x',
+  'evil.example?x',
+  'evil.example#x',
+  'a:443@evil.example',
+  'a@evil.example',
+  'evil.example:443:443',
+  'evil.example:0',
+  'evil.example:99999',
+  'evil.example?transport=udp',
+  'evil.example,a',
+  '[evil]',
+  '[::1%25evil]',
+  '0x7f.1',
+  '2130706433',
+  '010.0.0.1',
+  'evil..example',
+  '%65vil',
+];
 
 const everything = ['publish', 'subscribe', 'data', 'admin'] as const;
 
@@ -34,8 +60,12 @@ t.test('sessions', async (t) => {
     t.match(body, {
       sessionId: /^[\w-]{22}$/,
       resumeToken: String,
-      iceServers: [],
-      tunnel: { websocket: /^wss:/, httpStream: null, longPoll: null },
+      iceServers: [{ urls: [/^turn:/, /^turns:/], username: String, credential: String }],
+      tunnel: {
+        websocket: /^wss:.*\/tunnel\/v1\/ws$/,
+        httpStream: /^https:.*\/tunnel\/v1\/stream$/,
+        longPoll: /^https:.*\/tunnel\/v1\/poll$/,
+      },
       policy: { sessionGraceMs: 30_000 },
     });
   });
@@ -73,9 +103,10 @@ t.test('sessions', async (t) => {
       t.equal(code(await post(body)), 'bad-request', JSON.stringify(body));
     }
     t.match(await post(Buffer.alloc(16_385, 32)), { status: 413, body: /"payload-too-large"/ });
-    for (const host of ['a b', 'a"b', 'evil.example/x']) {
+    for (const host of hostileHosts) {
       const reply = await postSession(edge, { room: 'standup', token: good }, { host });
       t.ok(reply.status === 400 || reply.status === 505, `Host ${JSON.stringify(host)}: ${String(reply.status)}`);
+      t.notMatch(reply.body, /evil/, 'and nothing of it is repeated');
     }
   });
 
@@ -182,8 +213,82 @@ t.test('too many sessions from one address', async (t) => {
   t.equal(limited.headers['retry-after'], '2');
 });
 
-t.test('a configured public host stands in URLs whatever the request says', async (t) => {
-  const edge = await startTestEdge(t, { environment: { SALLYPORT_PUBLIC_HOST: 'Edge.Example:443' } });
-  const reply = await postSession(edge, { room: 'standup', token: await token(edge, {}) }, { host: 'evil.example' });
-  t.match(JSON.parse(reply.body), { tunnel: { websocket: 'wss://edge.example/tunnel/v1/ws' } });
+t.test('the places where clients find TURN', (t) => {
+  const joined = async (edge: TestEdge, host?: string): Promise<Joined> => {
+    const body = { room: 'standup', token: await token(edge, {}) };
+    const reply = await postSession(edge, body, host === undefined ? {} : { host });
+    return JSON.parse(reply.body) as Joined;
+  };
+
+  t.test("are the request's Host, with credentials for a day", async (t) => {
+    const edge = await startTestEdge(t);
+    const port = String(edge.port);
+    const { sessionId, iceServers } = await joined(edge);
+    t.equal(iceServers.length, 1);
+    const [{ urls, username, credential }] = iceServers;
+    t.same(urls, [`turn:127.0.0.1:${port}?transport=tcp`, `turns:127.0.0.1:${port}?transport=tcp`]);
+    const [expiry, session] = username.split(':');
+    t.equal(session, sessionId);
+    t.ok(Math.abs(Number(expiry) - Date.now() / 1000 - 86_400) < 60);
+    t.equal(credential, createHmac('sha1', testSecret).update(username).digest('base64'));
+
+    t.same((await joined(edge, 'Edge.Example')).iceServers[0].urls, [
+      'turn:edge.example:443?transport=tcp',
+      'turns:edge.example:443?transport=tcp',
+    ]);
+    const ipv6 = await joined(edge, '[2001:DB8::1]:8443');
+    t.same(ipv6.iceServers[0].urls, [
+      'turn:[2001:db8::1]:8443?transport=tcp',
+      'turns:[2001:db8::1]:8443?transport=tcp',
+    ]);
+    t.equal(ipv6.tunnel.websocket, 'wss://[2001:db8::1]:8443/tunnel/v1/ws');
+  });
+
+  t.test('never have TURN over UDP where media is', async (t) => {
+    for (const publicHost of ['', 'edge.example:443']) {
+      const edge = await startTestEdge(t, {
+        environment: { SALLYPORT_TURN_UDP_PORT: String(await freeUdpPort()), SALLYPORT_PUBLIC_HOST: publicHost },
+      });
+      const [{ urls }] = (await joined(edge)).iceServers;
+      t.equal(urls.length, 3);
+      const udp = urls.filter((url) => !url.endsWith('?transport=tcp'));
+      t.match(udp, [/^turn:.*\?transport=udp$/]);
+      t.equal(Number(/:(\d+)\?/.exec(udp[0] ?? '')?.[1]), edge.turnUdpPort);
+      t.not(edge.turnUdpPort, edge.udpPort);
+      await edge.edge.close();
+    }
+  });
+  t.end();
 });
+
+t.test('a configured public host stands in URLs whatever the request says', async (t) => {
+  for (const [publicHost, authority, turn] of [
+    ['Edge.Example:443', 'edge.example', 'edge.example:443'],
+    ['edge.example:4443', 'edge.example:4443', 'edge.example:4443'],
+    ['2001:db8::1', '[2001:db8::1]:PORT', '[2001:db8::1]:PORT'],
+  ] as const) {
+    const edge = await startTestEdge(t, { environment: { SALLYPORT_PUBLIC_HOST: publicHost } });
+    const reply = await postSession(edge, { room: 'standup', token: await token(edge, {}) }, { host: 'evil.example' });
+    const expected = (text: string): string => text.replace('PORT', String(edge.port));
+    t.match(JSON.parse(reply.body), {
+      tunnel: { websocket: `wss://${expected(authority)}/tunnel/v1/ws` },
+      iceServers: [{ urls: [`turn:${expected(turn)}?transport=tcp`, `turns:${expected(turn)}?transport=tcp`] }],
+    });
+  }
+});
+
+interface Joined {
+  readonly sessionId: string;
+  readonly iceServers: readonly [
+    { readonly urls: readonly string[]; readonly username: string; readonly credential: string },
+  ];
+  readonly tunnel: { readonly websocket: string };
+}
+
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(resolve));
+  return port;
+}

@@ -1,5 +1,5 @@
 /** Everything on the public port: the page, the API, the tunnels, and the problem documents for the rest. */
-import type { HttpApplication, Reaction, RequestHead, WebSocketRoute } from './engine/index.ts';
+import type { HttpApplication, Reaction, RequestHead, StreamReaction, WebSocketRoute } from './engine/index.ts';
 import type { Origins } from './origins.ts';
 import type { Page } from './page.ts';
 import { problem, problemReply, type HttpReply, type ProblemCode } from './problem.ts';
@@ -8,6 +8,7 @@ import { Router, type Route } from './router.ts';
 export interface PublicApplicationDeps {
   readonly routes: readonly Route[];
   readonly webSockets: readonly WebSocketRoute[];
+  readonly tunnelHttp: { route(head: RequestHead): Reaction | StreamReaction | null };
   readonly page: Page;
   readonly origins: Origins;
   readonly refused: (reason: string) => void;
@@ -55,8 +56,10 @@ export function createPublicApplication(deps: PublicApplicationDeps): HttpApplic
     };
   };
 
-  const route = (head: RequestHead): Reaction => {
+  const route = (head: RequestHead): Reaction | StreamReaction => {
     if (head.path.startsWith(apiPrefix)) return routeApi(head);
+    const tunnel = deps.tunnelHttp.route(head);
+    if (tunnel !== null) return tunnel;
     if (tunnelPaths.has(head.path)) {
       return always(() => refuse('upgrade-required', 'Open a WebSocket here.', { upgrade: 'websocket' }));
     }

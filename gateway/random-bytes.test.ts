@@ -3,27 +3,53 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import t from 'tap';
 import { ControlEndpoint, encodeFrame } from '../tunnel-protocol/index.ts';
+import { dial, proxyHeaderV1 } from './testing/dial.ts';
 import { webSocket, TestSocket } from './testing/https-client.ts';
+import { engineVariants } from './testing/port-fixture.ts';
 import { openSession, startTestEdge, tunnelProtocols, type TestEdge } from './testing/test-edge.ts';
 
 /** Of each engine. */
-const durationMs = 15_000;
-/** First bytes of what looks like something: TLS, HTTP, STUN, DTLS, RTP, RTCP, control frames. */
-const starts = ['160301', '474554202f', '00010000', '16fefd', '8060', '80c8', 'f0', 'f1', 'f2', 'ff', ''];
+const durationMs = 8000;
+/** First bytes of what looks like something: DTLS, RTP, RTCP, ChannelData, control frames. */
+const starts = ['16fefd', '8060', '80c8', '40000004', 'f0', 'f1', 'f2', 'ff', ''];
+/** The same on connections: TLS, HTTP, h2, STUN, Allocate, RFC 4571 frames, and PROXY headers. */
+const openings = [
+  ...[
+    '160301',
+    '16030100ff010000fb0303',
+    '474554202f',
+    '474554202f20485454502f312e310d0a',
+    '505249202a20485454502f322e30',
+  ],
+  ...[
+    '00010000',
+    '000100002112a442',
+    '000300082112a4420102030405060708090a0b0c',
+    '001400010000',
+    '0014000100002112a442',
+  ],
+  ...['50524f585920', '50524f5859205443503420', '0d0a0d0a000d0a515549540a2111'],
+  ...starts,
+];
+/** What a client may offer; the last is TLS without ALPN. */
+const offers = [['http/1.1'], ['h2'], ['stun.turn'], []] as const;
 
-function junk(maxBytes: number): Buffer {
-  const start = Buffer.from(starts[randomInt(starts.length)] ?? '', 'hex');
+function junk(maxBytes: number, beginnings: readonly string[] = starts): Buffer {
+  const start = Buffer.from(beginnings[randomInt(beginnings.length)] ?? '', 'hex');
   return Buffer.concat([start, randomBytes(randomInt(1, maxBytes))]);
+}
+
+function someone(): Buffer {
+  return proxyHeaderV1(`192.0.2.${String(randomInt(256))}`, randomInt(65_536));
 }
 
 async function hurl(socket: Socket): Promise<void> {
   socket.on('error', () => undefined);
   socket.resume();
   for (let i = randomInt(1, 5); i > 0 && !socket.destroyed; i--) {
-    socket.write(junk(3000));
+    socket.write(junk(3000, openings));
     await new Promise((resolve) => setImmediate(resolve));
   }
   socket.destroy();
@@ -48,11 +74,12 @@ async function hurlAtTunnel(edge: TestEdge): Promise<void> {
   await socket.closed;
 }
 
-for (const engine of ['auto', 'node'] as const) {
-  t.test(`engine ${engine}`, async (t) => {
+for (const { name, engine, libc, skip } of await engineVariants()) {
+  t.test(`engine ${name}`, { skip }, async (t) => {
     const unlimited = { burst: 1e9, perSecond: 1e9 };
     const edge = await startTestEdge(t, {
-      environment: { SALLYPORT_ENGINE: engine },
+      environment: { SALLYPORT_ENGINE: engine, SALLYPORT_PROXY_FROM: '127.0.0.9' },
+      ...(libc === null ? { libc } : {}),
       limits: { sessions: unlimited, strangers: unlimited, maxParticipantsPerRoom: 100_000 },
     });
     const end = performance.now() + durationMs;
@@ -66,12 +93,9 @@ for (const engine of ['auto', 'node'] as const) {
     const counts = await Promise.all([
       repeat(() => hurl(connect(edge.port, '127.0.0.1'))),
       repeat(() => hurl(connect(edge.adminPort, '127.0.0.1'))),
-      repeat(async () => {
-        const tls = connectTls({ port: edge.port, host: '127.0.0.1', rejectUnauthorized: false });
-        tls.on('error', () => undefined);
-        await once(tls, 'secureConnect');
-        await hurl(tls);
-      }),
+      repeat(async () => hurl(await dial(edge.port, { alpn: offers[randomInt(offers.length)] ?? [] }))),
+      repeat(async () => hurl(connect({ port: edge.port, host: '127.0.0.1', localAddress: '127.0.0.9' }))),
+      repeat(async () => hurl(await dial(edge.port, { from: '127.0.0.9', header: someone(), alpn: null }))),
       repeat(() => hurlAtTunnel(edge)),
       repeat(async () => {
         for (let i = 0; i < 20; i++) udp.send(junk(i === 0 ? 3000 : 300), edge.udpPort, '127.0.0.1');

@@ -23,13 +23,22 @@ export interface SessionsDeps {
   readonly node: string;
   readonly sessionGraceMs: number;
   readonly publicHost: Config['publicHost'];
-  /** The port that is listened on. */
+  /** The TCP port that is listened on. */
   readonly port: () => number;
+  /** 0: no TURN over UDP. */
+  readonly turnUdpPort: () => number;
+  readonly turnCredentials: (sessionId: string) => { readonly username: string; readonly credential: string };
   readonly limiter: RateLimiter;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly draining: () => boolean;
   readonly refused: (reason: string) => void;
+}
+
+/** Where clients find this edge; the host as URLs have it. */
+interface Place {
+  readonly host: string;
+  readonly port: number;
 }
 
 interface SessionBody {
@@ -79,11 +88,11 @@ class Sessions {
     }
     const wanted = readBody(body);
     if (wanted instanceof Problem) return this.#refuse(wanted);
-    const tunnelHost = this.#tunnelHost(head);
-    if (tunnelHost === null) return this.#refuse(problem('bad-request', 'The Host header is not a host and port.'));
+    const place = this.#place(head);
+    if (place === null) return this.#refuse(problem('bad-request', 'The Host header is not a host and port.'));
     const grant = await this.#grant(wanted);
     if (grant instanceof Problem) return this.#refuse(grant);
-    return this.#admit(wanted, grant, tunnelHost);
+    return this.#admit(wanted, grant, place);
   }
 
   async end({ head, params }: RoutedRequest): Promise<HttpReply> {
@@ -101,8 +110,8 @@ class Sessions {
     return this.#refuse(problem('session-unknown', 'The session has ended already, or was never here.'));
   }
 
-  async #admit(wanted: SessionBody, grant: JoinGrant, tunnelHost: string): Promise<HttpReply> {
-    const { sfu, directory, tokens, node, sessionGraceMs } = this.#deps;
+  async #admit(wanted: SessionBody, grant: JoinGrant, place: Place): Promise<HttpReply> {
+    const { sfu, directory, tokens, node, sessionGraceMs, turnUdpPort, turnCredentials } = this.#deps;
     const sessionId = randomBytes(16).toString('base64url');
     const identity = grant.identity ?? `guest-${randomBytes(4).toString('hex')}`;
     let epoch: number;
@@ -127,8 +136,12 @@ class Sessions {
     return jsonReply(201, {
       sessionId,
       resumeToken: tokens.issueResumeToken({ session: sessionId, room: wanted.room, node, epoch }),
-      iceServers: [],
-      tunnel: { websocket: `wss://${tunnelHost}/tunnel/v1/ws`, httpStream: null, longPoll: null },
+      iceServers: [{ urls: turnUrls(place, turnUdpPort()), ...turnCredentials(sessionId) }],
+      tunnel: {
+        websocket: `wss://${authority(place)}/tunnel/v1/ws`,
+        httpStream: `https://${authority(place)}/tunnel/v1/stream`,
+        longPoll: `https://${authority(place)}/tunnel/v1/poll`,
+      },
       policy: { sessionGraceMs },
     });
   }
@@ -152,11 +165,12 @@ class Sessions {
     return grant;
   }
 
-  #tunnelHost(head: RequestHead): string | null {
+  /** Null: the client does not say where it is, or not in a way that may stand in URLs. */
+  #place(head: RequestHead): Place | null {
     const { publicHost, port } = this.#deps;
-    if (publicHost !== null) return authority(publicHost.host, publicHost.port ?? port());
+    if (publicHost !== null) return { host: publicHost.host, port: publicHost.port ?? port() };
     const requested = parseAuthority(head.header('host'));
-    return requested === null ? null : authority(requested.host, requested.port ?? 443);
+    return requested === null ? null : { host: requested.host, port: requested.port ?? 443 };
   }
 
   #refuse(refusal: Problem, headers: Readonly<Record<string, string>> = {}): HttpReply {
@@ -165,8 +179,14 @@ class Sessions {
   }
 }
 
-function authority(host: string, port: number): string {
+function authority({ host, port }: Place): string {
   return port === 443 ? host : `${host}:${String(port)}`;
+}
+
+/** RFC 7065. Ports are always named, because the schemes' own are 3478 and 5349. */
+function turnUrls({ host, port }: Place, udpPort: number): readonly string[] {
+  const streams = [`turn:${host}:${String(port)}?transport=tcp`, `turns:${host}:${String(port)}?transport=tcp`];
+  return udpPort === 0 ? streams : [`turn:${host}:${String(udpPort)}?transport=udp`, ...streams];
 }
 
 function readBody(bytes: Uint8Array): SessionBody | Problem {

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { writeDataFile } from './data-file.ts';
 import { keyPairFault, spkiPin } from './tls-files.ts';
-import type { CertificateFiles } from './engine/http-engine.ts';
+import type { CertificateFiles } from './certificates.ts';
 
 const validityDays = 397;
 const renewBeforeDays = 30;

@@ -16,13 +16,34 @@ export function keyPairFault(
   try {
     key = createPrivateKey(keyPem);
   } catch {
-    return { of: 'key', sentence: 'the file holds no unencrypted private key in PEM form' };
+    // PKCS #8 says it in its label, the older forms in a header line.
+    if (/^-----BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type: 4,ENCRYPTED/m.test(keyPem)) {
+      return {
+        of: 'key',
+        sentence: 'the key is encrypted; store it without a passphrase, readable by its owner alone',
+      };
+    }
+    return { of: 'key', sentence: 'the file holds no private key in PEM form' };
   }
   if (!certificate.checkPrivateKey(key)) return { of: 'key', sentence: 'the key does not belong to the certificate' };
-  if (Date.parse(certificate.validTo) < Date.now()) {
-    return { of: 'cert', sentence: `the certificate expired on ${certificate.validTo}` };
-  }
   return null;
+}
+
+/** What clients will not accept although the server can use it; null while all is well. Of a readable certificate. */
+export function validityFault(certPem: string, nowMs: number): string | null {
+  const { validFrom, validTo } = new X509Certificate(certPem);
+  if (Date.parse(validTo) < nowMs) return `the certificate expired on ${validTo}`;
+  if (Date.parse(validFrom) > nowMs) return `the certificate is not valid before ${validFrom}`;
+  return null;
+}
+
+/** The DNS names that the certificate is for, in lower case; wildcards as they are written. */
+export function dnsNames(certPem: string): readonly string[] {
+  const { subjectAltName } = new X509Certificate(certPem);
+  // Values with commas are quoted, so that no name of another kind can be taken for one.
+  const plain = subjectAltName?.replace(/"(?:[^"\\]|\\.)*"/g, '') ?? '';
+  const names = plain.split(', ').filter((entry) => entry.startsWith('DNS:'));
+  return [...new Set(names.map((entry) => entry.slice('DNS:'.length).toLowerCase()))];
 }
 
 /** SHA-256 of the SubjectPublicKeyInfo in base64: what Chromium and curl take as a pin (RFC 7469 section 2.4). */

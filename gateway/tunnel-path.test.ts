@@ -1,11 +1,18 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
+  capability,
   closeCodes,
+  creditFrameBytes,
+  creditType,
+  encodeControlFrame,
   encodeFrame,
+  flowLimits,
   forEachFrame,
   lane,
   transportMeta,
+  TunnelFlow,
+  type ControlFrame,
   type Lane,
   type SendMeta,
 } from '../tunnel-protocol/index.ts';
@@ -18,13 +25,14 @@ import { tunnelLimits, TunnelPath } from './tunnel-path.ts';
 class RecordingSocket implements EngineSocket {
   readonly remoteAddress = '192.0.2.1';
   readonly remotePort = 5000;
+  readonly copies = true;
   readonly messages: Uint8Array[] = [];
   readonly closes: string[] = [];
   bufferedBytes = 0;
   takes = true;
 
   send(message: Uint8Array): boolean {
-    if (this.takes) this.messages.push(message);
+    if (this.takes) this.messages.push(message.slice());
     return this.takes;
   }
 
@@ -60,7 +68,8 @@ function setUp(): {
   const receive = (_: unknown, datagram: Uint8Array): void => {
     received.push(datagram[0] ?? -1);
   };
-  return { socket, counters, received, path: new TunnelPath(socket, receive, counters.websocket, new FlushQueue()) };
+  const path = new TunnelPath(socket, receive, counters.websocket, new FlushQueue(), { now: () => 0 });
+  return { socket, counters, received, path };
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -99,36 +108,36 @@ t.test('messages end at whole frames, at 16 KiB', async (t) => {
 
 t.test('while the socket is full, media is dropped from the head and control never', async (t) => {
   const { socket, path, counters } = setUp();
-  socket.bufferedBytes = tunnelLimits.socketHighWaterBytes;
-  for (let i = 0; i < 200; i++) path.send(new Uint8Array(1000).fill((i & 31) | 128), meta(lane.video));
+  socket.bufferedBytes = tunnelLimits.uncreditedHighWaterBytes;
+  for (let i = 0; i < 600; i++) path.send(new Uint8Array(1000).fill((i & 31) | 128), meta(lane.video));
   for (let i = 0; i < 50; i++) path.send(new Uint8Array(100).fill(170), meta(lane.audio));
   for (let i = 0; i < 300; i++) path.send(new Uint8Array(1000).fill(0xf2), meta(lane.control));
   await turn();
   t.same(socket.messages, []);
-  const kept = Math.floor((tunnelLimits.maxMediaBytes - 50 * 100) / 1000);
-  t.equal(counters.websocket.dropped['queue-full'], 200 - kept);
+  const kept = Math.floor((flowLimits.maxMediaBytes - 50 * 100) / 1000);
+  t.equal(counters.websocket.dropped['queue-full'], 600 - kept);
   socket.bufferedBytes = 0;
   path.handleDrain();
   const { written } = socket;
   t.equal(written.filter((first) => first === 0xf2).length, 300);
   t.equal(written.filter((first) => first === 170).length, 50);
   t.equal(written.length, 350 + kept);
-  t.equal(written.at(-1), (199 & 31) | 128, 'the newest is kept');
+  t.equal(written.at(-1), (599 & 31) | 128, 'the newest is kept');
 });
 
 t.test('a reader that never reads', async (t) => {
   const { socket, path, counters } = setUp();
-  socket.bufferedBytes = tunnelLimits.socketHighWaterBytes;
+  socket.bufferedBytes = tunnelLimits.uncreditedHighWaterBytes;
   const slow = `${String(closeCodes['slow-reader'].wire)} slow-reader`;
   let sent = 0;
   while (path.send(new Uint8Array(2000).fill(0xf2), meta(lane.control))) sent++;
-  t.equal(sent, Math.floor(tunnelLimits.maxReliableBytes / 2000));
+  t.equal(sent, Math.floor(flowLimits.maxReliableBytes / 2000));
   t.same(socket.closes, [slow]);
   t.equal(path.send(Uint8Array.of(128), meta(lane.audio)), false);
   t.equal(counters.websocket.dropped.closed, 1);
 
   const stalled = setUp();
-  stalled.socket.bufferedBytes = tunnelLimits.socketHighWaterBytes;
+  stalled.socket.bufferedBytes = tunnelLimits.uncreditedHighWaterBytes;
   stalled.path.checkStalled(1000);
   stalled.path.checkStalled(1000 + tunnelLimits.stalledMs - 1);
   t.same(stalled.socket.closes, []);
@@ -206,6 +215,112 @@ t.test('protocol errors close', (t) => {
     t.same(received, [], `${name}: nothing is received after the close`);
   }
   t.end();
+});
+
+const credits = { version: 1, capabilities: capability.credit, lastReceived: 0 };
+
+/** A path whose client credits, and a clock that the test moves. */
+function setUpCredits(): {
+  readonly socket: RecordingSocket;
+  readonly path: TunnelPath;
+  readonly counters: GatewayCounters;
+  readonly client: TunnelFlow;
+  readonly clock: { now: number };
+  /** The client takes what was written, and answers. */
+  readonly exchange: () => void;
+} {
+  const socket = new RecordingSocket();
+  const counters = new GatewayCounters();
+  const clock = { now: 1000 };
+  const now = (): number => clock.now;
+  const path = new TunnelPath(socket, () => undefined, counters.websocket, new FlushQueue(), { now });
+  const client = new TunnelFlow({ now: 0, onDrop: () => undefined, messageBytes: 16_384 });
+  client.agree();
+  const hello = encodeControlFrame({ type: 'open', ...credits });
+  client.push(hello, meta(lane.control), clock.now);
+  const exchange = (): void => {
+    for (const message of socket.messages.splice(0)) {
+      let bytes = message.length;
+      forEachFrame(message, (frame) => {
+        if (frame[0] !== creditType) return;
+        bytes -= 2 + creditFrameBytes;
+        if (!client.credit(frame, clock.now)) throw new Error('the path credits what was never sent');
+      });
+      client.received(bytes, clock.now);
+    }
+    for (let answer = client.nextMessage(clock.now); answer !== null; answer = client.nextMessage(clock.now)) {
+      path.handleMessage(answer, true);
+    }
+  };
+  path.handleMessage(client.nextMessage(clock.now) ?? open, true);
+  const welcome: ControlFrame = { type: 'welcome', ...credits, capabilities: 0, epoch: 1 };
+  path.send(encodeControlFrame(welcome), meta(lane.control));
+  return { socket, path, counters, client, clock, exchange };
+}
+
+t.test('with credits, no more is in flight than the window, and the rest waits', async (t) => {
+  const { socket, path, client, clock, exchange, counters } = setUpCredits();
+  await turn();
+  const [welcome = new Uint8Array(0)] = socket.messages;
+  t.same([...welcome.subarray(2, 6)], [0xf1, 1, 0, capability.credit], 'answered for the connection');
+  exchange();
+  for (let i = 0; i < 100; i++) path.send(new Uint8Array(1000).fill(128), { ...meta(lane.video), deadlineMs: 300 });
+  await turn();
+  const first = socket.messages.reduce((sum, { length }) => sum + length, 0);
+  t.ok(first <= flowLimits.minWindowBytes + 1002 + 2 + creditFrameBytes, `${String(first)} bytes`);
+  t.equal(socket.messages[0]?.[2], creditType, 'which ask for a credit');
+  const messages = socket.messages.length;
+  path.send(new Uint8Array(100).fill(129), meta(lane.audio));
+  await turn();
+  t.equal(socket.messages.length, messages, 'nothing more leaves');
+  clock.now += 50;
+  exchange();
+  await turn();
+  t.equal(socket.written.filter((first) => first !== creditType)[0], 129, 'audio first');
+  t.ok(path.deliveryRate !== null && path.deliveryRate > 0);
+  const reported: SendMeta[] = [];
+  path.onDrop = (meta) => reported.push(meta);
+  clock.now += 400;
+  path.flush();
+  t.ok(counters.websocket.dropped.stale > 0);
+  t.equal(reported.length, counters.websocket.dropped.stale + counters.websocket.dropped.dependent);
+  exchange();
+  await turn();
+  t.equal(client.inFlightBytes, 0, 'the client is credited, too');
+  t.same(socket.closes, []);
+});
+
+t.test('a peer that credits nothing is closed, and so is one that credits what was never sent', async (t) => {
+  const { socket, path, clock } = setUpCredits();
+  for (let i = 0; i < 40; i++) path.send(new Uint8Array(1000).fill(128), { ...meta(lane.video), deadlineMs: 300 });
+  await turn();
+  clock.now += tunnelLimits.stalledMs - 1;
+  path.checkStalled(clock.now);
+  t.same(socket.closes, []);
+  path.checkStalled(clock.now + 1);
+  t.same(socket.closes, [`${String(closeCodes['slow-reader'].wire)} slow-reader`]);
+
+  const lying = setUpCredits();
+  await turn();
+  const credit: ControlFrame = { type: 'credit', flags: 0, held: 0, received: 10_000, time: 0 };
+  lying.path.handleMessage(encodeFrame(encodeControlFrame(credit)), true);
+  t.same(lying.socket.closes, [`${String(closeCodes['protocol-error'].wire)} protocol-error`]);
+});
+
+t.test('a credit leaves by itself when nothing else does', async (t) => {
+  const { socket, path, client, clock, exchange } = setUpCredits();
+  await turn();
+  exchange();
+  client.push(new Uint8Array(900).fill(128), meta(lane.audio), clock.now);
+  exchange();
+  await turn();
+  t.same(socket.written, []);
+  clock.now += flowLimits.creditDelayMs;
+  while (socket.messages.length === 0) await turn();
+  t.same(socket.written, [creditType]);
+  exchange();
+  t.equal(client.inFlightBytes, 0);
+  path.close(4000, '');
 });
 
 t.test('random messages never throw', (t) => {

@@ -1,40 +1,59 @@
-/** A tunnel connection as a path: datagrams in frames, several to a message, one write per turn of the event loop. */
+/**
+ * A tunnel connection as a path: datagrams in frames, several to a message, one write per turn of the event loop, and no
+ * more in flight than the peer's credits allow.
+ */
 import {
+  capability,
   classifyDatagram,
   closeCodes,
+  controlType,
   datagramClass,
   fitsFrame,
   forEachFrame,
-  FrameBatch,
   frameHeaderBytes,
   lane,
+  putU16,
+  TunnelFlow,
+  u16,
   type CloseCode,
+  type FlowLimits,
   type Path,
+  type QueueDropReason,
   type SendMeta,
   type TransportAddress,
 } from '../tunnel-protocol/index.ts';
 import type { Traffic } from './counters.ts';
-import { DatagramFifo } from './datagram-fifo.ts';
 import type { EngineSocket } from './engine/index.ts';
 import type { Flushable, FlushQueue } from './flush-queue.ts';
 
 export const tunnelLimits = {
   /** RTP is packetised for this, so that whatever comes in by a tunnel fits every other path. */
   mtuBytes: 1200,
-  /** Media waiting beyond this is dropped from the head: half a second at 2 Mbit/s. */
-  maxMediaBytes: 131_072,
-  /** Control frames and transport datagrams are never dropped; a reader that lets so much wait is closed. */
-  maxReliableBytes: 524_288,
-  /** What the socket holds can no longer be dropped, so no more than this is given to it ahead. */
-  socketHighWaterBytes: 65_536,
+  /** What the socket holds can no longer be dropped, so no more than this is given to it ahead, … */
+  socketHighWaterBytes: 4096,
+  /** … or this where the peer knows no credits, and the socket is all there is to go by. */
+  uncreditedHighWaterBytes: 65_536,
   /** A message leaves at this size: a TLS record takes 16 KiB, and the head of a larger one only waits for its tail. */
   messageBytes: 16_384,
-  /** A socket that stays full for so long is closed. */
+  /** A socket that stays full for so long is closed, and so is a peer that credits nothing. */
   stalledMs: 15_000,
 } as const;
 
+/** Where `capabilities` stand in `open` and `welcome`, and the least length that has them. */
+const capabilitiesOffset = 2;
+const helloBytes = 8;
+
+/** Messages of sockets that copy are all made here, one after another. */
+const scratch = new Uint8Array(tunnelLimits.messageBytes);
+
 /** Takes what comes in; in the running edge it is the SFU. */
 export type ReceiveDatagram = (path: Path, datagram: Uint8Array) => void;
+
+export interface TunnelPathOptions {
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
+  readonly flow?: Partial<FlowLimits>;
+}
 
 export class TunnelPath implements Path, Flushable {
   readonly kind = 'websocket';
@@ -43,29 +62,57 @@ export class TunnelPath implements Path, Flushable {
   readonly mtu = tunnelLimits.mtuBytes;
   readonly remote: TransportAddress;
   owner: unknown = null;
+  onDrop: ((meta: SendMeta) => void) | null = null;
 
   readonly #socket: EngineSocket;
   readonly #receive: ReceiveDatagram;
   readonly #traffic: Traffic;
   readonly #flushes: FlushQueue;
-  /** By lane, served in this order. */
-  readonly #queues = [new DatagramFifo(), new DatagramFifo(), new DatagramFifo(), new DatagramFifo()] as const;
-  readonly #batch = new FrameBatch();
+  readonly #now: () => number;
+  readonly #flow: TunnelFlow;
   #flushQueued = false;
+  #patient = false;
   #opened = false;
+  /** The client said in `open` that it credits. */
+  #clientCredits = false;
+  /** It is the first frame that a client gets: credits come after it. */
+  #welcomeQueued = false;
+  #closing = false;
   #closed = false;
   #fullSinceMs: number | null = null;
+  /** Bytes of the frames of this message, lengths included, that are credited. */
+  #creditableBytes = 0;
+  /** Of the first datagram that waits for the next flush. */
+  #turnMs = 0;
 
-  constructor(socket: EngineSocket, receive: ReceiveDatagram, traffic: Traffic, flushes: FlushQueue) {
+  constructor(
+    socket: EngineSocket,
+    receive: ReceiveDatagram,
+    traffic: Traffic,
+    flushes: FlushQueue,
+    { now = () => performance.now(), flow = {} }: TunnelPathOptions = {},
+  ) {
     this.#socket = socket;
     this.#receive = receive;
     this.#traffic = traffic;
     this.#flushes = flushes;
+    this.#now = now;
+    this.#flow = new TunnelFlow({
+      now: now(),
+      onDrop: this.#dropped,
+      limits: flow,
+      messageBytes: tunnelLimits.messageBytes,
+      ...(socket.copies === true ? { scratch } : {}),
+    });
     this.remote = { address: socket.remoteAddress, port: socket.remotePort };
   }
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  get deliveryRate(): number | null {
+    return this.#flow.rateLimit(this.#now());
   }
 
   send(datagram: Uint8Array, meta: SendMeta): boolean {
@@ -77,29 +124,39 @@ export class TunnelPath implements Path, Flushable {
       this.#traffic.dropped.oversized++;
       return false;
     }
-    this.#queues[meta.lane].push(datagram);
-    if (meta.lane >= lane.audio) this.#dropMediaFromHead();
-    else if (this.#queues[0].bytes + this.#queues[1].bytes > tunnelLimits.maxReliableBytes) {
-      this.closeWith('slow-reader');
-      return false;
-    }
-    if (!this.#flushQueued) {
-      this.#flushQueued = true;
-      this.#flushes.add(this);
-    }
-    return true;
+    if (meta.lane === lane.control && this.#clientCredits) this.#answerForConnection(datagram);
+    if (!this.#flushQueued) this.#queueFlush(this.#now());
+    if (this.#flow.push(datagram, meta, this.#turnMs)) return true;
+    this.closeWith('slow-reader');
+    return false;
   }
 
-  /** Writes what the socket takes, lane by lane. Called by the flush queue, and when the socket has drained. */
+  /** Writes what the socket and the peer take, lane by lane. Called by the flush queue, and when the socket has drained. */
   flush(): void {
-    this.#flushQueued = false;
-    if (!this.#closed && this.#waitingBytes() > 0) this.#socket.cork(this.#write);
+    this.#flushQueued = this.#patient = false;
+    if (this.#closed) return;
+    const now = this.#now();
+    if (this.#flow.wantsToSend(now)) {
+      // Several messages become one write; of a single one that is made anyway, without the way there and back.
+      if (this.#flow.queuedBytes > tunnelLimits.messageBytes) this.#socket.cork(this.#write);
+      else this.#write();
+    }
+    this.#waitForCredit();
   }
 
   /** One WebSocket message. The bytes are borrowed. */
   handleMessage(message: Uint8Array, isBinary: boolean): void {
     if (this.#closed) return;
-    if (!isBinary || forEachFrame(message, this.#handleFrame) !== null) this.closeWith('protocol-error');
+    this.#creditableBytes = message.length;
+    if (!isBinary || forEachFrame(message, this.#handleFrame) !== null) {
+      this.closeWith('protocol-error');
+      return;
+    }
+    const now = this.#now();
+    this.#flow.received(this.#creditableBytes, now);
+    if (this.#flushQueued) return;
+    if (this.#flow.wantsToSend(now)) this.#queueFlush(now);
+    else this.#waitForCredit();
   }
 
   handleDrain(): void {
@@ -114,9 +171,12 @@ export class TunnelPath implements Path, Flushable {
 
   /** To be called every few seconds. A reader that stopped for good is closed; its session may come back. */
   checkStalled(nowMs: number): void {
-    if (this.#closed || this.#socket.bufferedBytes < tunnelLimits.socketHighWaterBytes) this.#fullSinceMs = null;
-    else if (this.#fullSinceMs === null) this.#fullSinceMs = nowMs;
-    else if (nowMs - this.#fullSinceMs >= tunnelLimits.stalledMs) this.closeWith('slow-reader');
+    const { stalledMs } = tunnelLimits;
+    const { blockedSince } = this.#flow;
+    if (this.#closed || this.#socket.bufferedBytes < this.#highWaterBytes) this.#fullSinceMs = null;
+    else this.#fullSinceMs ??= nowMs;
+    const since = Math.min(this.#fullSinceMs ?? Infinity, blockedSince ?? Infinity);
+    if (!this.#closed && nowMs - since >= stalledMs) this.closeWith('slow-reader');
   }
 
   /** A tunnel belongs to its session from the start. */
@@ -129,8 +189,10 @@ export class TunnelPath implements Path, Flushable {
   }
 
   close(code: number, reason: string): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#closing) return;
+    this.#closing = true;
     // What says why, a close frame of the control channel, goes first.
+    this.#flow.end();
     this.flush();
     this.#closed = true;
     this.#socket.close(code, reason);
@@ -140,12 +202,41 @@ export class TunnelPath implements Path, Flushable {
     this.close(closeCodes[code].wire, code);
   }
 
+  get #highWaterBytes(): number {
+    return this.#flow.agreed ? tunnelLimits.socketHighWaterBytes : tunnelLimits.uncreditedHighWaterBytes;
+  }
+
+  #queueFlush(now: number): void {
+    this.#flushQueued = true;
+    this.#turnMs = now;
+    this.#flushes.add(this);
+  }
+
+  /** A credit that finds nothing to ride with leaves by itself in the end. */
+  #waitForCredit(): void {
+    if (this.#patient || this.#flow.nextTimeout() === null) return;
+    this.#patient = true;
+    this.#flushes.addPatient(this);
+  }
+
+  /** Credits are between the ends of a connection: the session's endpoint behind this path knows nothing of them. */
+  #answerForConnection(frame: Uint8Array): void {
+    if (frame[0] !== controlType.welcome || frame.length < helloBytes) return;
+    putU16(frame, capabilitiesOffset, u16(frame, capabilitiesOffset) | capability.credit);
+    this.#welcomeQueued = true;
+  }
+
+  readonly #dropped = (meta: SendMeta, reason: QueueDropReason): void => {
+    this.#traffic.dropped[reason]++;
+    this.onDrop?.(meta);
+  };
+
   readonly #handleFrame = (frame: Uint8Array): void => {
     if (this.#closed) return;
     const { dropped } = this.#traffic;
     switch (classifyDatagram(frame)) {
       case datagramClass.control:
-        this.#opened = true;
+        if (this.#takeControl(frame)) return;
         break;
       case datagramClass.stun:
       case datagramClass.dtls:
@@ -162,44 +253,37 @@ export class TunnelPath implements Path, Flushable {
     this.#receive(this, frame);
   };
 
+  /** True when the frame is for this end of the connection, and not for the session's endpoint. */
+  #takeControl(frame: Uint8Array): boolean {
+    if (frame[0] === controlType.credit) {
+      this.#creditableBytes -= frameHeaderBytes + frame.length;
+      if (!this.#flow.credit(frame, this.#now())) this.closeWith('protocol-error');
+      return true;
+    }
+    if (!this.#opened && frame[0] === controlType.open && frame.length >= helloBytes) {
+      this.#clientCredits = (u16(frame, capabilitiesOffset) & capability.credit) !== 0;
+    }
+    this.#opened = true;
+    return false;
+  }
+
   readonly #write = (): void => {
-    while (this.#socket.bufferedBytes < tunnelLimits.socketHighWaterBytes && this.#fillBatch()) {
-      const message = this.#batch.take();
-      if (message !== null && !this.#socket.send(message)) {
+    const now = this.#now();
+    const flow = this.#flow;
+    const before = flow.sentFrames;
+    while (this.#socket.bufferedBytes < this.#highWaterBytes) {
+      const message = flow.nextMessage(now);
+      if (message === null) break;
+      if (!this.#socket.send(message)) {
         // Control frames may have been in it, and they must not be lost on a living connection.
         this.closeWith('slow-reader');
-        return;
+        break;
+      }
+      if (this.#welcomeQueued) {
+        this.#welcomeQueued = false;
+        flow.agree();
       }
     }
+    this.#traffic.sent += flow.sentFrames - before;
   };
-
-  /** False when nothing waits. */
-  #fillBatch(): boolean {
-    for (const queue of this.#queues) {
-      for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
-        if (this.#batch.bytes > 0 && this.#batch.bytes + frameHeaderBytes + next.length > tunnelLimits.messageBytes) {
-          return true;
-        }
-        this.#batch.add(next);
-        queue.shift();
-        this.#traffic.sent++;
-      }
-    }
-    return this.#batch.bytes > 0;
-  }
-
-  /** Video first; audio only when there is no video left to drop. */
-  #dropMediaFromHead(): void {
-    const audio = this.#queues[lane.audio];
-    const video = this.#queues[lane.video];
-    while (audio.bytes + video.bytes > tunnelLimits.maxMediaBytes) {
-      if (video.shift() === undefined) audio.shift();
-      this.#traffic.dropped['queue-full']++;
-    }
-  }
-
-  #waitingBytes(): number {
-    const [control, transport, audio, video] = this.#queues;
-    return control.bytes + transport.bytes + audio.bytes + video.bytes;
-  }
 }

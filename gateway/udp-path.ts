@@ -1,17 +1,15 @@
 /** One UDP peer as a path, and the table of those that are bound. */
-import type { Socket } from 'node:dgram';
 import { maxDatagramBytes, type Path, type TransportAddress } from '../tunnel-protocol/index.ts';
 import type { Traffic } from './counters.ts';
+import type { UdpAddress, UdpSender } from './libc/index.ts';
 
 /** An Ethernet frame without the headers of IPv6 and UDP. */
 const mtuBytes = 1452;
 
 /** The socket that a path sends from, and what it counts into. */
 export interface UdpPort {
-  readonly socket: Socket;
+  readonly sender: UdpSender;
   readonly traffic: Traffic;
-  /** One function for all sends. */
-  readonly sent: (error: Error | null) => void;
   readonly paths: UdpPathTable;
 }
 
@@ -25,15 +23,17 @@ export class UdpPath implements Path {
   /** The next path of the same remote port; belongs to {@link UdpPathTable}. */
   next: UdpPath | null = null;
   readonly #port: UdpPort;
+  readonly #to: UdpAddress;
   #closed = false;
 
-  constructor(port: UdpPort, remote: TransportAddress) {
+  constructor(port: UdpPort, to: UdpAddress) {
     this.#port = port;
-    this.remote = remote;
+    this.#to = to;
+    this.remote = { address: to.address, port: to.port };
   }
 
   send(datagram: Uint8Array): boolean {
-    const { socket, traffic, sent } = this.#port;
+    const { sender, traffic } = this.#port;
     if (this.#closed) {
       traffic.dropped.closed++;
       return false;
@@ -42,8 +42,11 @@ export class UdpPath implements Path {
       traffic.dropped.oversized++;
       return false;
     }
+    if (!sender.send(datagram, this.#to)) {
+      traffic.dropped['queue-full']++;
+      return false;
+    }
     traffic.sent++;
-    socket.send(datagram, this.remote.port, this.remote.address, sent);
     return true;
   }
 

@@ -1,27 +1,35 @@
 /** The UDP media port: one socket per local address, and for each the paths that the SFU has bound. */
-import { createSocket, type RemoteInfo } from 'node:dgram';
-import { isIPv6 } from 'node:net';
-import { classifyDatagram, datagramClass, maxDatagramBytes, type Path } from '../tunnel-protocol/index.ts';
-import { canonicalSocketAddress } from './addresses.ts';
+import type { Socket } from 'node:dgram';
+import { classifyDatagram, datagramClass, type Path } from '../tunnel-protocol/index.ts';
 import type { Traffic } from './counters.ts';
-import { ListenError } from './engine/index.ts';
+import { createUdpReceiver, createUdpSender, type Libc, type UdpAddress, type UdpReceiver } from './libc/index.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import { UdpPath, UdpPathTable, type UdpPort } from './udp-path.ts';
+import { closeUdpSocket, listenUdpOnEach, openUdpSocket } from './udp-socket.ts';
 
 const socketBufferBytes = 4_194_304;
 
 export interface UdpMediaOptions {
+  /** The bytes are borrowed until it returns. */
   readonly receive: (path: Path, datagram: Uint8Array) => void;
   readonly traffic: Traffic;
   /** For STUN from sources that are not bound, per source address. */
   readonly strangers: RateLimiter;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** `loadLibc()`; null is the fallback, one system call per datagram. */
+  readonly libc: Libc | null;
+}
+
+interface OpenPort {
+  readonly socket: Socket;
+  readonly receiver: UdpReceiver;
+  readonly port: UdpPort;
 }
 
 export class UdpMedia {
   readonly #options: UdpMediaOptions;
-  readonly #ports: UdpPort[] = [];
+  readonly #ports: OpenPort[] = [];
 
   constructor(options: UdpMediaOptions) {
     this.#options = options;
@@ -29,7 +37,7 @@ export class UdpMedia {
 
   /** How many remote addresses are bound. */
   get boundPaths(): number {
-    return this.#ports.reduce((sum, { paths }) => sum + paths.size, 0);
+    return this.#ports.reduce((sum, { port }) => sum + port.paths.size, 0);
   }
 
   /** Bytes that the system grants for receiving, of the socket that got the least; 0 before `listen`. */
@@ -39,96 +47,74 @@ export class UdpMedia {
 
   /**
    * Opens a socket on each address, with the same port; 0 lets the system choose it. An address that went away in the
-   * meantime is passed over as long as another one is there. Rejects with {@link ListenError}.
+   * meantime is passed over as long as another one is there. Rejects with `ListenError`.
    */
   async listen(addresses: readonly string[], port: number): Promise<number> {
-    let bound = port;
-    let fault: ListenError | null = null;
-    for (const address of addresses) {
-      try {
-        const opened = await this.#open(address, bound);
-        this.#ports.push(opened);
-        bound = opened.socket.address().port;
-      } catch (error) {
-        if (!(error instanceof ListenError) || error.code !== 'EADDRNOTAVAIL') {
-          await this.close();
-          throw error;
-        }
-        fault = error;
-      }
+    try {
+      return await listenUdpOnEach(addresses, port, (address, wanted) => this.#open(address, wanted));
+    } catch (error) {
+      await this.close();
+      throw error;
     }
-    if (this.#ports.length === 0) throw fault ?? new ListenError('EADDRNOTAVAIL', 'no address', port);
-    return bound;
   }
 
   async close(): Promise<void> {
-    const closing = this.#ports.splice(0).map(
-      ({ socket, paths }) =>
-        new Promise<void>((resolve) => {
-          paths.clear();
-          socket.close(resolve);
-        }),
-    );
+    const closing = this.#ports.splice(0).map(({ socket, receiver, port }) => {
+      port.paths.clear();
+      receiver.close();
+      port.sender.close();
+      return closeUdpSocket(socket);
+    });
     await Promise.all(closing);
   }
 
-  #open(address: string, port: number): Promise<UdpPort> {
-    const { traffic } = this.#options;
-    const ipv6 = isIPv6(address);
-    const socket = createSocket({
-      type: ipv6 ? 'udp6' : 'udp4',
-      ipv6Only: ipv6,
-      recvBufferSize: socketBufferBytes,
-      sendBufferSize: socketBufferBytes,
-      // Destinations are addresses already; Node would ask its resolver, with a turn of the loop for each datagram.
-      lookup: (host, _options, callback) => {
-        callback(null, host, ipv6 ? 6 : 4);
-      },
-    });
-    const sent = (error: Error | null): void => {
-      if (error !== null) traffic.dropped['send-failed']++;
+  async #open(address: string, port: number): Promise<Socket> {
+    const { traffic, libc } = this.#options;
+    const lost = (count = 1): void => {
+      traffic.dropped['send-failed'] += count;
     };
-    const opened: UdpPort = { socket, traffic, sent, paths: new UdpPathTable() };
-    return new Promise((resolve, reject) => {
-      socket.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new ListenError(error.code ?? 'EUNKNOWN', address, port));
-      });
-      socket.once('listening', () => {
-        socket.removeAllListeners('error');
-        socket.on('error', sent);
-        socket.on('message', (datagram, remote) => {
-          this.#receive(opened, datagram, remote);
-        });
-        resolve(opened);
-      });
-      socket.bind({ address, port, exclusive: true });
+    const socket = await openUdpSocket(address, port, socketBufferBytes, () => {
+      lost();
     });
+    const opened: UdpPort = {
+      sender: createUdpSender(socket, libc, { onLost: lost }),
+      traffic,
+      paths: new UdpPathTable(),
+    };
+    const receiver = createUdpReceiver(
+      socket,
+      libc,
+      (datagram, from) => {
+        this.#receive(opened, datagram, from);
+      },
+      () => {
+        traffic.dropped.oversized++;
+      },
+    );
+    this.#ports.push({ socket, receiver, port: opened });
+    return socket;
   }
 
   /** Runs for every datagram. */
-  #receive(port: UdpPort, datagram: Uint8Array, remote: RemoteInfo): void {
+  #receive(port: UdpPort, datagram: Uint8Array, from: UdpAddress): void {
     const { dropped } = port.traffic;
-    if (datagram.length > maxDatagramBytes) {
-      dropped.oversized++;
-      return;
-    }
     const kind = classifyDatagram(datagram);
     // ChannelData is TURN's, which has a port of its own; control frames are never taken from UDP (anybody could).
     if (kind === datagramClass.unknown || kind === datagramClass.control || kind === datagramClass.channelData) {
       dropped[kind === datagramClass.control ? 'control-not-allowed' : 'class']++;
       return;
     }
-    let path = port.paths.find(remote.address, remote.port);
+    let path = port.paths.find(from.address, from.port);
     if (path === null) {
       if (kind !== datagramClass.stun) {
         dropped['unknown-source']++;
         return;
       }
-      if (!this.#options.strangers.take(remote.address, this.#options.now())) {
+      if (!this.#options.strangers.take(from.address, this.#options.now())) {
         dropped['rate-limited']++;
         return;
       }
-      path = new UdpPath(port, { address: canonicalSocketAddress(remote.address), port: remote.port });
+      path = new UdpPath(port, from);
     }
     port.traffic.received++;
     this.#options.receive(path, datagram);

@@ -50,7 +50,12 @@ function run(
   return started;
 }
 
-const ephemeral = { SALLYPORT_PORT: '0', SALLYPORT_ADMIN_PORT: '0', SALLYPORT_HOST: '127.0.0.1' };
+const ephemeral = {
+  SALLYPORT_PORT: '0',
+  SALLYPORT_ADMIN_PORT: '0',
+  SALLYPORT_TURN_UDP_PORT: '0',
+  SALLYPORT_HOST: '127.0.0.1',
+};
 
 t.test('help, version, and a command that does not exist', async (t) => {
   const folder = t.testdir();

@@ -27,7 +27,8 @@ Ctrl-C leaves the room.
   --room <room>         the room to join (required)
   --name <name>         the name that the others see
   --token <token>       join token; "sallyport token --room <room>" prints one. Also read from SALLYPORT_TOKEN
-  --rung <rung>         allow only this rung for media (udp or websocket); may be given several times
+  --rung <rung>         allow only this rung for media: udp, turn-udp, ice-tcp, turn-tcp, turn-tls or websocket;
+                        may be given several times. Without it all are tried, and the best that works is used
   --publish <file>      a clip to play over and over: .ivf (VP8) or .ogg (Opus); once for each
   --record <file>       write main's picture to a .ivf file, its sound to a .ogg file; once for each
   --ca <file>           trust this authority's certificate too (PEM), for edges with certificates of your own

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { CallStats } from '../../client/index.ts';
-import { JoinReport } from './join-report.ts';
+import { JoinReport, describeAttempt } from './join-report.ts';
 
 const stats: CallStats = {
   rung: 'udp',
@@ -42,5 +42,16 @@ t.test('elsewhere a line comes every five seconds, with the rate of these', (t) 
   report.line('bye');
   report.end();
   t.same(written, [`${line}\n`, `${line}\n`, 'bye\n']);
+  t.end();
+});
+
+t.test('attempts, whatever a server put into a reason', (t) => {
+  t.equal(describeAttempt({ rung: 'udp', outcome: 'connected', ms: 12.3 }), 'rung udp: connected after 12 ms');
+  t.equal(
+    describeAttempt({ rung: 'turn-tls', outcome: 'failed', ms: 80, reason: 'ECONN\u001bRESET' }),
+    'rung turn-tls: failed after 80 ms (ECONN?RESET)',
+  );
+  const skipped = { rung: 'turn-udp', outcome: 'skipped', ms: 0, reason: 'the edge offers none' } as const;
+  t.equal(describeAttempt(skipped), 'rung turn-udp: skipped (the edge offers none)');
   t.end();
 });

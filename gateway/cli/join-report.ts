@@ -1,5 +1,5 @@
 /** What `sallyport join` prints while a call goes on. */
-import type { CallStats, NodeCall } from '../../client/index.ts';
+import type { CallStats, NodeCall, RungAttempt } from '../../client/index.ts';
 
 export interface JoinOutput {
   write(text: string): void;
@@ -61,6 +61,13 @@ export function reportEvents(call: NodeCall, report: JoinReport): void {
   call.on('control', ({ connected }) => {
     report.line(connected ? 'control: connected again' : 'control: connection lost, connecting again');
   });
+}
+
+/** How a try to open a rung ended. */
+export function describeAttempt({ rung, outcome, ms, reason }: RungAttempt): string {
+  const why = reason === undefined ? '' : ` (${safe(reason)})`;
+  const time = outcome === 'skipped' ? '' : ` after ${ms.toFixed(0)} ms`;
+  return `rung ${rung}: ${outcome}${time}${why}`;
 }
 
 export function describeRoom(call: NodeCall): string {

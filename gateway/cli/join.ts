@@ -6,7 +6,7 @@ import { UsageError } from './command.ts';
 import type { Command } from './command.ts';
 import { isPictureFile, joinHelp, parseJoinArguments } from './join-arguments.ts';
 import type { JoinArguments } from './join-arguments.ts';
-import { JoinReport, describeRoom, reportEvents } from './join-report.ts';
+import { JoinReport, describeAttempt, describeRoom, reportEvents } from './join-report.ts';
 import type { JoinOutput } from './join-report.ts';
 
 type Client = typeof import('../../client/index.ts');
@@ -70,6 +70,9 @@ async function join(client: Client, args: JoinArguments, report: JoinReport, sig
     insecure,
     onStep: (step, ms) => {
       report.line(`${ms.toFixed(0).padStart(5)} ms  ${steps[step]}`);
+    },
+    onAttempt: (attempt) => {
+      report.line(`          ${describeAttempt(attempt)}`);
     },
     ...(token === undefined ? {} : { token }),
     ...(name === undefined ? {} : { name }),

@@ -1,18 +1,25 @@
 /** What a TLS client offers, read from its ClientHello before the handshake (RFC 8446 section 4.1.2, RFC 7301). */
 import { u16, u24 } from '../../tunnel-protocol/index.ts';
 
-/** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, or no ALPN at all. */
-export type HelloKind = 'h2' | 'http1' | 'other';
+export interface ClientHello {
+  /** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, or no ALPN at all. */
+  readonly offers: 'h2' | 'http1' | 'other';
+  /** In lower case; empty if there is none, or one that is no host name. */
+  readonly serverName: string;
+}
 
 /** `more`: the hello is not complete; `unparsable`: it will not be understood here, whatever follows. */
-export type HelloResult = HelloKind | 'more' | 'unparsable';
+export type HelloResult = ClientHello | 'more' | 'unparsable';
 
 const recordHeaderBytes = 5;
 /** RFC 8446 section 5.1; a plaintext record is no longer. */
 const maxRecordBytes = 16_384;
 const handshakeType = 22;
 const clientHelloType = 1;
+const serverNameExtension = 0;
 const alpnExtension = 16;
+const hostNameType = 0;
+const maxNameBytes = 253;
 const offersH2 = 1;
 const offersHttp1 = 2;
 
@@ -61,28 +68,47 @@ function parseBody(end: number): HelloResult {
   at += 2 + u16(scratch, at);
   if (at + 1 > end) return 'unparsable';
   at += 1 + (scratch[at] as number);
-  if (at === end) return 'other';
+  const hello: { offers: ClientHello['offers']; serverName: string } = { offers: 'other', serverName: '' };
+  if (at === end) return hello;
   if (at + 2 > end || at + 2 + u16(scratch, at) !== end) return 'unparsable';
   at += 2;
   while (at < end) {
     if (at + 4 > end) return 'unparsable';
     const type = u16(scratch, at);
-    const stop = at + 4 + u16(scratch, at + 2);
-    if (stop > end) return 'unparsable';
-    if (type === alpnExtension) return parseAlpn(at + 4, stop);
-    at = stop;
+    const start = at + 4;
+    at = start + u16(scratch, at + 2);
+    if (at > end) return 'unparsable';
+    if (type === serverNameExtension) {
+      hello.serverName = parseServerName(start, at);
+    } else if (type === alpnExtension) {
+      const offers = parseAlpn(start, at);
+      if (offers === null) return 'unparsable';
+      hello.offers = offers;
+    }
   }
-  return 'other';
+  return hello;
 }
 
-function parseAlpn(start: number, end: number): HelloResult {
-  if (start + 2 > end || start + 2 + u16(scratch, start) !== end) return 'unparsable';
+/** RFC 6066 section 3; the first name of the list, as nobody sends two. What is malformed is for the handshake to refuse. */
+function parseServerName(start: number, end: number): string {
+  const name = start + 5;
+  if (name > end || scratch[start + 2] !== hostNameType) return '';
+  const length = u16(scratch, start + 3);
+  if (length > maxNameBytes || name + length > end) return '';
+  let text = '';
+  for (let at = name; at < name + length; at++) text += String.fromCharCode(scratch[at] as number);
+  return /^[\x21-\x7e]*$/.test(text) ? text.toLowerCase() : '';
+}
+
+/** Null for what is malformed. */
+function parseAlpn(start: number, end: number): ClientHello['offers'] | null {
+  if (start + 2 > end || start + 2 + u16(scratch, start) !== end) return null;
   let offers = 0;
   let at = start + 2;
   while (at < end) {
     const name = at + 1;
     at = name + (scratch[at] as number);
-    if (at > end || at === name) return 'unparsable';
+    if (at > end || at === name) return null;
     offers |= protocolAt(name, at);
   }
   if ((offers & offersH2) !== 0) return 'h2';

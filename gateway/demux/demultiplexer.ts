@@ -24,6 +24,8 @@ export interface Demultiplexer {
   readonly openings: number;
   /** Connections that live in Node: all but uWebSockets.js's. */
   readonly nodeConnections: number;
+  /** Connections that uWebSockets.js was given as descriptors; one that ended may be counted for a few seconds more. */
+  readonly adoptedConnections: number;
   /** May be called once per address. Returns the port; 0 lets the system choose. Rejects with `ListenError`. */
   listen(port: number, host: string): Promise<number>;
   /** Takes no more connections; those open go on. Idempotent. */
@@ -32,7 +34,10 @@ export interface Demultiplexer {
   setSecureContext(options: SecureContextOptions): void;
   /** The client of a connection that uWebSockets.js got by splicing; null for any other address. */
   peerBehind(address: string): TransportAddress | null;
-  /** Ends listening, openings, and all connections that live in Node. Idempotent. */
+  /**
+   * Ends listening, openings, and all connections that live in Node. To be called when uWebSockets.js has closed its
+   * own, so that what it said at last gets through where it is copied. Idempotent.
+   */
   close(): Promise<void>;
 }
 
@@ -59,7 +64,7 @@ class TcpDemultiplexer implements Demultiplexer {
     this.#config = config;
     this.#deps = deps;
     this.#openings = new Openings(config);
-    this.#dispatcher = new Dispatcher(deps, this.#openings, this.#splicer, this.counters);
+    this.#dispatcher = new Dispatcher(config, deps, this.#openings, this.#splicer, this.counters);
     if (config.method !== 'auto') this.method = config.method;
     else this.method = libc === null ? 'read' : 'peek';
     if (libc === null) this.reason = libcAbsence() ?? 'libc was not given';
@@ -82,6 +87,10 @@ class TcpDemultiplexer implements Demultiplexer {
 
   get nodeConnections(): number {
     return this.#dispatcher.socketCount;
+  }
+
+  get adoptedConnections(): number {
+    return this.#dispatcher.adoptedCount;
   }
 
   async listen(port: number, host: string): Promise<number> {
@@ -126,6 +135,7 @@ class TcpDemultiplexer implements Demultiplexer {
         }),
     );
     this.#openings.close();
+    await this.#splicer.close();
     this.#dispatcher.close();
     await Promise.all(closed);
   }

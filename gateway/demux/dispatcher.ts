@@ -3,13 +3,21 @@ import type { Server, Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import type { Libc } from '../libc/index.ts';
+import { AdoptedConnections } from './adopted-connections.ts';
+import { ClientCounts, clientOf } from './client-counts.ts';
 import type { Opening, Openings } from './openings.ts';
 import type { Splicer } from './splice.ts';
 import { TlsFront } from './tls-front.ts';
-import type { Candidate, DemuxCounters, DemuxDeps, RefusalReason } from './types.ts';
-
-/** What first bytes can lead to. */
-export type Route = 'tls-http1' | 'tls-h2' | 'tls-other' | 'http' | 'stun' | 'ice-tcp';
+import type {
+  Candidate,
+  DemuxConfig,
+  DemuxCounters,
+  DemuxDeps,
+  Origin,
+  RefusalReason,
+  Route,
+  UwsHandler,
+} from './types.ts';
 
 export class Dispatcher {
   readonly #libc: Libc | null;
@@ -18,16 +26,25 @@ export class Dispatcher {
   readonly #openings: Openings;
   readonly #splicer: Splicer;
   readonly #tlsFront: TlsFront;
+  readonly #counts: ClientCounts;
+  readonly #adopted: AdoptedConnections | null;
   /** Connections that live in Node, under TLS or not. */
   readonly #sockets = new Set<Socket>();
 
-  constructor(deps: DemuxDeps, openings: Openings, splicer: Splicer, counters: DemuxCounters) {
+  constructor(config: DemuxConfig, deps: DemuxDeps, openings: Openings, splicer: Splicer, counters: DemuxCounters) {
     this.#libc = deps.libc;
     this.#deps = deps;
     this.#openings = openings;
     this.#splicer = splicer;
     this.#counters = counters;
     this.#tlsFront = new TlsFront(deps, counters);
+    this.#counts = new ClientCounts(config);
+    this.#adopted =
+      deps.libc === null
+        ? null
+        : new AdoptedConnections(deps.libc, config.openingTimeoutMs, this.#counts, () => {
+            counters.refused['timed-out']++;
+          });
   }
 
   get tlsFront(): TlsFront {
@@ -38,27 +55,31 @@ export class Dispatcher {
     return this.#sockets.size;
   }
 
+  get adoptedCount(): number {
+    return this.#adopted?.size ?? 0;
+  }
+
   /** `opening` is null when the first look was enough. */
-  dispatch(
-    route: Route,
-    candidate: Candidate,
-    remote: TransportAddress,
-    proxied: boolean,
-    opening: Opening | null,
-  ): void {
+  dispatch(route: Route, candidate: Candidate, origin: Origin, opening: Opening | null): void {
+    const refusal = this.#refusal(clientOf(origin.remote.address));
+    if (refusal !== null) {
+      opening?.release();
+      this.#refuse(candidate, refusal);
+      return;
+    }
     const { handlers } = this.#deps;
     const { kinds } = this.#counters;
-    switch (route) {
+    switch (route.kind) {
       case 'tls-http1':
       case 'http': {
-        kinds[route === 'http' ? 'plain-http' : 'tls-http1']++;
+        kinds[route.kind === 'http' ? 'plain-http' : 'tls-http1']++;
         // uWebSockets.js tells its own application neither the descriptor nor the remote port, so there is nothing by
         // which a load balancer's client could be found again: Node serves it.
-        if (handlers.uws !== null && !proxied && this.#toUws(route, candidate, remote, opening)) return;
-        if (route === 'tls-http1') {
-          this.#toTls(candidate, remote, proxied, opening);
+        if (!origin.proxied && this.#toUws(route, candidate, origin.remote, opening)) return;
+        if (route.kind === 'tls-http1') {
+          this.#toTls(candidate, origin, opening);
         } else {
-          const socket = this.#take(candidate, remote, proxied, opening);
+          const socket = this.#take(candidate, origin, opening);
           emitConnection(handlers.http1, socket);
           letFlow(socket);
         }
@@ -66,14 +87,14 @@ export class Dispatcher {
       }
       case 'tls-h2':
       case 'tls-other':
-        kinds[route]++;
-        this.#toTls(candidate, remote, proxied, opening);
+        kinds[route.kind]++;
+        this.#toTls(candidate, origin, opening);
         return;
       case 'stun':
       case 'ice-tcp': {
-        kinds[route === 'stun' ? 'turn-tcp' : 'ice-tcp']++;
-        const socket = this.#take(candidate, remote, proxied, opening);
-        (route === 'stun' ? handlers.turnTcp : handlers.iceTcp)(socket, remote);
+        kinds[route.kind === 'stun' ? 'turn-tcp' : 'ice-tcp']++;
+        const socket = this.#take(candidate, origin, opening);
+        (route.kind === 'stun' ? handlers.turnTcp : handlers.iceTcp)(socket, origin.remote);
         letFlow(socket);
       }
     }
@@ -82,65 +103,89 @@ export class Dispatcher {
   /** Ends everything that lives in Node. */
   close(): void {
     for (const socket of this.#sockets) socket.destroy();
+    this.#adopted?.close();
     this.#tlsFront.close();
   }
 
-  #take(candidate: Candidate, remote: TransportAddress, proxied: boolean, opening: Opening | null): Socket {
+  #refusal(client: string): 'full' | 'full-client' | null {
+    if (this.#counts.refusal(client) === null) return null;
+    this.#adopted?.refresh();
+    return this.#counts.refusal(client);
+  }
+
+  #take(candidate: Candidate, { remote, proxied }: Origin, opening: Opening | null): Socket {
     opening?.release();
-    const socket = candidate.socket();
+    const socket = this.#keep(candidate, remote);
     if (proxied) setPeer(socket, remote);
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
     return socket;
   }
 
-  #toTls(candidate: Candidate, remote: TransportAddress, proxied: boolean, earlier: Opening | null): void {
-    const opening = earlier ?? this.#openings.open(remote.address, () => undefined);
+  #keep(candidate: Candidate, remote: TransportAddress): Socket {
+    const socket = candidate.socket();
+    const client = clientOf(remote.address);
+    this.#sockets.add(socket);
+    this.#counts.add(client);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#counts.remove(client);
+    });
+    return socket;
+  }
+
+  #toTls(candidate: Candidate, origin: Origin, earlier: Opening | null): void {
+    const opening = earlier ?? this.#openings.open(origin.remote.address, () => undefined);
     if (opening === null) {
-      this.#refuse(candidate, 'crowded-address');
+      this.#refuse(candidate, 'crowded-client');
       return;
     }
-    const socket = candidate.socket();
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
     // Stays paused: TLS reads below it, and takes what it holds already in a later turn.
-    this.#tlsFront.accept(socket, remote, proxied, opening);
+    this.#tlsFront.accept(this.#keep(candidate, origin.remote), origin, opening);
   }
 
   /** False: the connection is as it was. */
-  #toUws(
-    route: 'tls-http1' | 'http',
+  #toUws(route: Route, candidate: Candidate, remote: TransportAddress, opening: Opening | null): boolean {
+    const { uws } = this.#deps.handlers;
+    if (uws === null) return false;
+    if (candidate.fd >= 0 && this.#libc !== null && this.#adopted !== null) {
+      return this.#adopt(uws, this.#libc, this.#adopted, route, candidate, remote, opening);
+    }
+    if (uws.splice === undefined) return false;
+    opening?.release();
+    this.#counters.spliced++;
+    const port = route.kind === 'http' ? uws.splice.plainPort : uws.splice.tlsPort(route.serverName);
+    this.#splicer.splice(this.#keep(candidate, remote), remote, port);
+    return true;
+  }
+
+  #adopt(
+    uws: UwsHandler,
+    libc: Libc,
+    adopted: AdoptedConnections,
+    route: Route,
     candidate: Candidate,
     remote: TransportAddress,
     opening: Opening | null,
   ): boolean {
-    const { uws } = this.#deps.handlers;
-    if (uws === null) return false;
-    if (candidate.fd < 0 || this.#libc === null) {
-      if (uws.splice === undefined) return false;
-      opening?.release();
-      const socket = candidate.socket();
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-      this.#counters.spliced++;
-      this.#splicer.splice(socket, remote, route === 'http' ? uws.splice.plainPort : uws.splice.tlsPort);
-      return true;
-    }
-    opening?.release();
     // A bad descriptor would be the end of the process in uWebSockets.js.
-    const fd = this.#libc.duplicate(candidate.fd);
+    const fd = libc.duplicate(candidate.fd);
     if (fd < 0) {
+      opening?.release();
       this.#refuse(candidate, 'no-descriptor');
       return true;
     }
+    if (!adopted.add(fd, clientOf(remote.address), route.incomplete)) {
+      libc.close(fd);
+      return false;
+    }
+    opening?.release();
     candidate.drop();
     try {
-      if (route === 'http') uws.adoptPlain(fd);
-      else uws.adoptTls(fd);
+      if (route.kind === 'http') uws.adoptPlain(fd);
+      else uws.adoptTls(fd, route.serverName);
       this.#counters.adopted++;
     } catch {
       this.#counters.refused['adopt-failed']++;
-      this.#libc.close(fd);
+      libc.close(fd);
     }
     return true;
   }

@@ -50,7 +50,7 @@ export function createUwsServers(native: Uws, { certFile, keyFile }: Certificate
     adoptPlain: (fd) => {
       (plain as unknown as AdoptingApp).adoptSocket(fd);
     },
-    ...(tlsPort !== undefined && plainPort !== undefined ? { splice: { tlsPort, plainPort } } : {}),
+    ...(tlsPort !== undefined && plainPort !== undefined ? { splice: { tlsPort: () => tlsPort, plainPort } } : {}),
     close: () => {
       tls.close();
       plain.close();

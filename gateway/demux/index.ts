@@ -1,4 +1,6 @@
+export { ClientCounts, clientOf } from './client-counts.ts';
 export { createDemultiplexer, type Demultiplexer } from './demultiplexer.ts';
+export { NetworkSet } from './networks.ts';
 export {
   defaultDemuxConfig,
   type ConnectionKind,

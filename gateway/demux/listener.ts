@@ -9,6 +9,8 @@ import type { Candidate, IntakeMethod } from './types.ts';
 /** Seconds in which the kernel keeps connections that send nothing to itself. */
 const deferAcceptSeconds = 5;
 const backlog = 4096;
+/** Connections taken in one turn of the event loop. Node itself takes one, so that they would queue up in a rush. */
+const acceptsPerTurn = 64;
 
 export interface ListenerOptions {
   readonly method: IntakeMethod;
@@ -58,9 +60,11 @@ export async function listenTcp(host: string, port: number, options: ListenerOpt
   if (options.method === 'peek-public' || typeof handle.onconnection !== 'function') {
     return { server, port: bound, method: 'peek-public' };
   }
+  const { libc } = options;
   handle.onconnection = (status, connection) => {
     if (status === 0 && connection !== undefined) acceptRaw(connection, options);
     else options.failed();
+    if (libc !== null) acceptMore(libc, handle.fd, options);
   };
   return { server, port: bound, method: 'peek' };
 }
@@ -89,6 +93,22 @@ function acceptRaw(handle: ConnectionHandle, options: ListenerOptions): void {
     },
   };
   options.accept(candidate, { address: canonicalSocketAddress(name.address), port: name.port ?? 0 });
+}
+
+function acceptMore(libc: Libc, listening: number, options: ListenerOptions): void {
+  for (let taken = 1; taken < acceptsPerTurn; taken++) {
+    const fd = libc.accept(listening);
+    // None is left, or none can be had: then Node's own attempt says so, and sheds load.
+    if (fd < 0) return;
+    const candidate: Candidate = {
+      fd,
+      socket: () => guarded(new Socket({ fd, readable: true, writable: true })),
+      drop: () => {
+        libc.close(fd);
+      },
+    };
+    options.accept(candidate, libc.acceptedFrom());
+  }
 }
 
 function acceptPublic(socket: Socket, options: ListenerOptions): void {

@@ -28,10 +28,10 @@ export class NetworkSet {
 }
 
 function parseBlock(text: string): Block {
-  const [address = '', prefix] = text.split('/', 2);
+  const [address = '', prefix, ...more] = text.split('/');
   const canonical = parseAddress(address);
   const bytes = canonical === null ? null : parseIpAddress(canonical);
-  if (bytes === null) throw new Error(`${text} is no address or CIDR block`);
+  if (bytes === null || more.length > 0) throw new Error(`${text} is no address or CIDR block`);
   const most = bytes.length * 8;
   const bits = prefix === undefined ? most : Number(prefix);
   if (prefix !== undefined && (!/^[0-9]{1,3}$/.test(prefix) || bits > most)) {

@@ -1,12 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseClientHello } from './client-hello.ts';
+import { parseClientHello as parse } from './client-hello.ts';
 import { NetworkSet } from './networks.ts';
 import { classifyOpening } from './opening.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
 import { captureHello } from './testing-hello.ts';
 
 const latin1 = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0));
+/** What is offered, or why nothing is known. */
+function parseClientHello(bytes: Uint8Array, length: number): string {
+  const hello = parse(bytes, length);
+  return typeof hello === 'string' ? hello : hello.offers;
+}
 const kind = (text: string): string => classifyOpening(latin1(text), text.length);
 const cookie = '\x21\x12\xa4\x42';
 
@@ -107,6 +112,22 @@ t.test('hostile hellos', async (t) => {
   t.equal(of('160301000401000400'), 'more', 'the next record is to come');
   t.equal(of('16030100040100040015'), 'unparsable', 'the next record is something else');
   t.equal(of('160301000401000000'), 'unparsable', 'an empty hello');
+});
+
+t.test('the name that a client asks for', async (t) => {
+  const nameIn = (bytes: Uint8Array): unknown => {
+    const hello = parse(bytes, bytes.length);
+    return typeof hello === 'string' ? hello : hello.serverName;
+  };
+  t.equal(nameIn(await captureHello({ servername: 'Turn.Example' })), 'turn.example');
+  t.equal(nameIn(await captureHello({ servername: 'turn.example', ALPNProtocols: ['h2'] })), 'turn.example');
+  t.equal(nameIn(await captureHello({ servername: '' })), '');
+  const hello = await captureHello({ servername: 'turn.example' });
+  const at = hello.indexOf('turn.example');
+  hello[at] = 0;
+  t.equal(nameIn(hello), '', 'no host name');
+  hello.writeUInt16BE(999, at - 2);
+  t.equal(nameIn(hello), '', 'longer than the extension');
 });
 
 t.test('PROXY headers', (t) => {

@@ -50,3 +50,11 @@ function hasLine(bytes: Uint8Array, length: number): boolean {
   const end = bytes.indexOf(lineFeed);
   return end !== -1 && end < length;
 }
+
+/** Whether the head of an HTTP request is there to its end. */
+export function hasWholeHead(bytes: Uint8Array, length: number): boolean {
+  for (let at = 0; at + 3 < length; at++) {
+    if (bytes[at] === 0x0d && bytes[at + 1] === 0x0a && bytes[at + 2] === 0x0d && bytes[at + 3] === 0x0a) return true;
+  }
+  return false;
+}

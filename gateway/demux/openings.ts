@@ -1,11 +1,12 @@
 /** Connections that have not said yet what they are: bounded in number and in time. */
+import { clientOf } from './client-counts.ts';
 
 export type CutReason = 'timed-out' | 'crowded' | 'closing';
 
 export interface OpeningLimits {
   readonly openingTimeoutMs: number;
   readonly maxOpenings: number;
-  readonly maxOpeningsPerAddress: number;
+  readonly maxOpeningsPerClient: number;
 }
 
 /** One of them. `release` when it is decided or gone; afterwards `cut` is never called, as it is not called twice. */
@@ -13,13 +14,14 @@ export class Opening {
   readonly deadlineMs: number;
   /** Closes the connection; replaced as it goes through its stages. */
   cut: (reason: CutReason) => void;
-  address: string | null;
+  /** Null while it is not known. */
+  client: string | null;
   readonly #owner: Openings;
 
-  constructor(owner: Openings, deadlineMs: number, address: string | null, cut: (reason: CutReason) => void) {
+  constructor(owner: Openings, deadlineMs: number, cut: (reason: CutReason) => void) {
     this.#owner = owner;
     this.deadlineMs = deadlineMs;
-    this.address = address;
+    this.client = null;
     this.cut = cut;
   }
 
@@ -38,7 +40,7 @@ export class Openings {
   readonly #limits: OpeningLimits;
   /** In the order of their deadlines, because all have the same time. */
   readonly #open = new Set<Opening>();
-  readonly #perAddress = new Map<string, number>();
+  readonly #perClient = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
   readonly #expire = (): void => {
     this.#timer = null;
@@ -59,9 +61,9 @@ export class Openings {
     return this.#open.size;
   }
 
-  /** `address` null: not known yet, and not counted per address. Null comes back when that client has too many. */
+  /** `address` null: not known yet, and not counted per client. Null comes back when that client has too many. */
   open(address: string | null, cut: (reason: CutReason) => void): Opening | null {
-    const opening = new Opening(this, performance.now() + this.#limits.openingTimeoutMs, null, cut);
+    const opening = new Opening(this, performance.now() + this.#limits.openingTimeoutMs, cut);
     if (address !== null && !this.assign(opening, address)) return null;
     if (this.#open.size >= this.#limits.maxOpenings) {
       const [oldest] = this.#open;
@@ -76,11 +78,12 @@ export class Openings {
   }
 
   assign(opening: Opening, address: string): boolean {
-    const count = this.#perAddress.get(address) ?? 0;
-    if (count >= this.#limits.maxOpeningsPerAddress) return false;
+    const client = clientOf(address);
+    const count = this.#perClient.get(client) ?? 0;
+    if (count >= this.#limits.maxOpeningsPerClient) return false;
     this.#forget(opening);
-    this.#perAddress.set(address, count + 1);
-    opening.address = address;
+    this.#perClient.set(client, count + 1);
+    opening.client = client;
     return true;
   }
 
@@ -101,11 +104,11 @@ export class Openings {
     }
   }
 
-  #forget({ address }: Opening): void {
-    if (address === null) return;
-    const count = this.#perAddress.get(address) ?? 0;
-    if (count > 1) this.#perAddress.set(address, count - 1);
-    else this.#perAddress.delete(address);
+  #forget({ client }: Opening): void {
+    if (client === null) return;
+    const count = this.#perClient.get(client) ?? 0;
+    if (count > 1) this.#perClient.set(client, count - 1);
+    else this.#perClient.delete(client);
   }
 
   #arm(): void {

@@ -2,12 +2,12 @@
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import type { Libc } from '../libc/index.ts';
 import { parseClientHello } from './client-hello.ts';
-import type { Dispatcher, Route } from './dispatcher.ts';
+import type { Dispatcher } from './dispatcher.ts';
 import type { NetworkSet } from './networks.ts';
-import { classifyOpening } from './opening.ts';
+import { classifyOpening, hasWholeHead } from './opening.ts';
 import type { Opening, Openings } from './openings.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
-import type { Candidate, DemuxCounters, RefusalReason } from './types.ts';
+import type { Candidate, DemuxCounters, RefusalReason, Route } from './types.ts';
 
 const peekBytes = 20_480;
 const firstDelayMs = 1;
@@ -39,15 +39,20 @@ export class PeekIntake {
   }
 }
 
+/** Where whatever cannot be read here goes: Node's TLS may understand it, or answer with an alert. */
+export const otherTls: Route = { kind: 'tls-other', serverName: '', incomplete: true };
+
 /** What the bytes so far lead to. */
 export function routeOf(bytes: Uint8Array, length: number): Route | 'more' | 'unknown' {
   const opening = classifyOpening(bytes, length);
-  if (opening !== 'tls') return opening;
+  if (opening === 'more' || opening === 'unknown') return opening;
+  if (opening !== 'tls') {
+    return { kind: opening, serverName: '', incomplete: opening === 'http' && !hasWholeHead(bytes, length) };
+  }
   const hello = parseClientHello(bytes, length);
   if (hello === 'more') return 'more';
-  if (hello === 'h2') return 'tls-h2';
-  // What cannot be parsed here, Node's TLS may understand, or answer with an alert.
-  return hello === 'http1' ? 'tls-http1' : 'tls-other';
+  if (hello === 'unparsable') return otherTls;
+  return { kind: `tls-${hello.offers}`, serverName: hello.serverName, incomplete: true };
 }
 
 class PeekedConnection {
@@ -93,7 +98,7 @@ class PeekedConnection {
         if (route === 'unknown') this.#refuse('unknown');
         else if (route !== 'more') this.#decided(route);
         // A hello in so many small records that it does not fit: Node's TLS takes its time with it.
-        else if (length === bytes.length) this.#decided('tls-other');
+        else if (length === bytes.length) this.#decided(otherTls);
         else this.#wait(hungUp);
         return;
       }
@@ -118,7 +123,7 @@ class PeekedConnection {
     this.#remote = source;
     this.#proxied = true;
     if (this.#opening === null || this.#opening.assign(source.address)) return true;
-    this.#refuse('crowded-address');
+    this.#refuse('crowded-client');
     return false;
   }
 
@@ -134,7 +139,7 @@ class PeekedConnection {
         this.#refuse(reason);
       });
       if (this.#opening === null) {
-        this.#refuse('crowded-address');
+        this.#refuse('crowded-client');
         return;
       }
     }
@@ -145,7 +150,8 @@ class PeekedConnection {
   #decided(route: Route): void {
     const opening = this.#opening;
     this.#opening = null;
-    this.#intake.deps.dispatcher.dispatch(route, this.#candidate, this.#remote, this.#proxied, opening);
+    const origin = { remote: this.#remote, proxied: this.#proxied };
+    this.#intake.deps.dispatcher.dispatch(route, this.#candidate, origin, opening);
   }
 
   #refuse(reason: RefusalReason): void {

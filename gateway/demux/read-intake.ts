@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import type { Opening } from './openings.ts';
-import { routeOf, type IntakeDeps } from './peek-intake.ts';
+import { otherTls, routeOf, type IntakeDeps } from './peek-intake.ts';
 import { parseProxyHeader } from './proxy-protocol.ts';
 import type { Candidate, RefusalReason } from './types.ts';
 
@@ -51,7 +51,7 @@ class ReadConnection {
     this.#opening = this.#deps.openings.open(this.#expectsProxy ? null : this.#remote.address, (reason) => {
       this.#refuse(reason);
     });
-    if (this.#opening === null) this.#refuse('crowded-address');
+    if (this.#opening === null) this.#refuse('crowded-client');
     else this.#socket.on('readable', this.#readable).once('end', this.#closed).once('close', this.#closed);
   }
 
@@ -70,7 +70,7 @@ class ReadConnection {
         this.#remote = header.source;
         this.#proxied = true;
         if (this.#opening?.assign(header.source.address) !== true) {
-          this.#refuse('crowded-address');
+          this.#refuse('crowded-client');
           return;
         }
       }
@@ -85,8 +85,9 @@ class ReadConnection {
     this.#opening = null;
     this.#detach();
     this.#socket.unshift(this.#bytes);
-    const decided = route === 'more' ? 'tls-other' : route;
-    this.#deps.dispatcher.dispatch(decided, this.#candidate, this.#remote, this.#proxied, opening);
+    const decided = route === 'more' ? otherTls : route;
+    const origin = { remote: this.#remote, proxied: this.#proxied };
+    this.#deps.dispatcher.dispatch(decided, this.#candidate, origin, opening);
   }
 
   #detach(): void {

@@ -60,7 +60,7 @@ const folder = await mkdtemp(path.join(tmpdir(), 'demux-soak-'));
 const files = await testCertificate(folder);
 const native = await import('uWebSockets.js').catch(() => null);
 const uws = native === null ? null : createUwsServers(native, files);
-const world = await createWorld({ files, uws, config: { method, maxOpeningsPerAddress: 4096 } });
+const world = await createWorld({ files, uws, config: { method, maxOpeningsPerClient: 4096 } });
 const { demux, port } = world;
 const outcomes = { answered: 0, unanswered: 0 };
 

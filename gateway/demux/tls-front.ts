@@ -10,7 +10,7 @@ import { canonicalSocketAddress } from '../addresses.ts';
 import { emitConnection, setPeer } from './dispatcher.ts';
 import { classifyOpening } from './opening.ts';
 import type { CutReason, Opening } from './openings.ts';
-import type { DemuxCounters, DemuxDeps, DemuxHandlers } from './types.ts';
+import type { DemuxCounters, DemuxDeps, DemuxHandlers, Origin } from './types.ts';
 
 /** Longer than any opening may last: the demultiplexer's own limit is the one that counts. */
 const handshakeTimeoutMs = 60_000;
@@ -18,8 +18,7 @@ const ticketKeyBytes = 48;
 
 interface Handshake {
   readonly socket: Socket;
-  readonly remote: TransportAddress;
-  readonly proxied: boolean;
+  readonly origin: Origin;
   readonly opening: Opening;
 }
 
@@ -54,7 +53,7 @@ export class TlsFront {
     return this.#handshakes.size;
   }
 
-  accept(socket: Socket, remote: TransportAddress, proxied: boolean, opening: Opening): void {
+  accept(socket: Socket, origin: Origin, opening: Opening): void {
     const key = endsOf(socket);
     if (key === null) {
       this.#counters.refused.reset++;
@@ -62,7 +61,7 @@ export class TlsFront {
       socket.destroy();
       return;
     }
-    const handshake: Handshake = { socket, remote, proxied, opening };
+    const handshake: Handshake = { socket, origin, opening };
     this.#handshakes.set(key, handshake);
     opening.cut = (reason: CutReason) => {
       this.#counters.refused[reason]++;
@@ -96,7 +95,8 @@ export class TlsFront {
       return;
     }
     this.#handshakes.delete(key);
-    const { remote, proxied, opening } = handshake;
+    const { origin, opening } = handshake;
+    const { remote, proxied } = origin;
     if (proxied) setPeer(socket, remote);
     const { http1, h2 } = this.#handlers;
     if (socket.alpnProtocol === 'h2' && h2 !== null) {

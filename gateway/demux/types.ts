@@ -9,8 +9,11 @@ export interface DemuxConfig {
   readonly openingTimeoutMs: number;
   /** Connections that have not said it yet. When there are more, the oldest is cut. */
   readonly maxOpenings: number;
-  /** The same per client address. When there are more, the newest is refused. */
-  readonly maxOpeningsPerAddress: number;
+  /** The same per client: an IPv4 address, or an IPv6 /64. When there are more, the newest is refused. */
+  readonly maxOpeningsPerClient: number;
+  /** Connections of all kinds, from when they have said what they are to their end. When there are more, the newest is refused. */
+  readonly maxConnections: number;
+  readonly maxConnectionsPerClient: number;
   /**
    * Addresses and CIDR blocks of load balancers. A connection from there must begin with a PROXY header (v1 or v2),
    * whose address counts; from elsewhere such a header is garbage.
@@ -31,7 +34,10 @@ export type IntakeMethod = 'peek' | 'peek-public' | 'read';
 export const defaultDemuxConfig: DemuxConfig = {
   openingTimeoutMs: 5000,
   maxOpenings: 4096,
-  maxOpeningsPerAddress: 256,
+  maxOpeningsPerClient: 1024,
+  maxConnections: 50_000,
+  // A company behind one address is the common case here.
+  maxConnectionsPerClient: 8192,
   proxySenders: [],
   notSentLowWaterBytes: 65_536,
   method: 'auto',
@@ -58,22 +64,22 @@ export interface DemuxHandlers {
 }
 
 export interface UwsHandler {
-  /** `SSLApp.adoptSocket` and `App.adoptSocket`. The descriptor is given away, and is open. */
-  readonly adoptTls: (fd: number) => void;
+  /** `SSLApp.adoptSocket` and `App.adoptSocket`. The descriptor is given away, and is open. The name is that of SNI, or empty. */
+  readonly adoptTls: (fd: number, serverName: string) => void;
   readonly adoptPlain: (fd: number) => void;
   /**
    * Ports on 127.0.0.1 where the same apps listen, for `read`, where no descriptor can be had. Costs 1.6 to 2 times the
    * CPU per packet. The app sees an address of 127.64.0.0/10, for which {@link Demultiplexer.peerBehind} has the
    * client's. Absent: `http1` serves.
    */
-  readonly splice?: { readonly tlsPort: number; readonly plainPort: number };
+  readonly splice?: { readonly tlsPort: (serverName: string) => number; readonly plainPort: number };
 }
 
 export interface DemuxDeps {
   /** `loadLibc()`; null is the fallback. */
   readonly libc: Libc | null;
   readonly handlers: DemuxHandlers;
-  /** Certificate, key, versions, ciphers, SNICallback. ALPN, tickets and time-outs are set here. */
+  /** Certificate, key, versions, ciphers, SNICallback. ALPN, ticket keys and time-outs are set here. */
   readonly tls: TlsOptions;
 }
 
@@ -97,7 +103,9 @@ export const refusalReasons = [
   'ended',
   'reset',
   'crowded',
-  'crowded-address',
+  'crowded-client',
+  'full',
+  'full-client',
   'proxy-header',
   'tls-failed',
   'no-descriptor',
@@ -131,6 +139,22 @@ export function newDemuxCounters(): DemuxCounters {
     proxied: 0,
     retries: 0,
   };
+}
+
+/** What first bytes lead to. */
+export interface Route {
+  readonly kind: 'tls-http1' | 'tls-h2' | 'tls-other' | 'http' | 'stun' | 'ice-tcp';
+  /** That of SNI, or empty. */
+  readonly serverName: string;
+  /** More has to come from the client before there is anything to answer. */
+  readonly incomplete: boolean;
+}
+
+/** Who a connection is from. */
+export interface Origin {
+  readonly remote: TransportAddress;
+  /** A load balancer said so; the socket itself tells the balancer's address. */
+  readonly proxied: boolean;
 }
 
 /** A connection that was accepted, before anybody has it. Exactly one of the two methods is called, once. */

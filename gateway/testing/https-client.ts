@@ -40,6 +40,8 @@ export function webSocket(
   const ws = new WebSocket(`wss://127.0.0.1:${String(port)}${path}`, [...protocols], {
     rejectUnauthorized: false,
     perMessageDeflate: false,
+    // As browsers do; `ws` itself offers nothing.
+    ...{ ALPNProtocols: ['http/1.1'] },
     ...options,
   });
   return new Promise((resolve, reject) => {

@@ -16,6 +16,8 @@ export interface TestEdgeOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly limits?: Partial<EdgeLimits>;
   readonly pageFolder?: string;
+  /** Null: without what koffi offers. */
+  readonly libc?: null;
 }
 
 /** The edge is closed when the test ends. */
@@ -31,6 +33,8 @@ export async function startTestEdge(t: Test, options: TestEdgeOptions = {}): Pro
       SALLYPORT_HOST: '127.0.0.1',
       SALLYPORT_PORT: '0',
       SALLYPORT_ADMIN_PORT: '0',
+      // A fixed port would be taken by the edge of another test.
+      SALLYPORT_TURN_UDP_PORT: '0',
       SALLYPORT_AUTH: 'token',
       SALLYPORT_SECRET: testSecret,
       SALLYPORT_EDGE_ID: 'pop1',
@@ -44,6 +48,7 @@ export async function startTestEdge(t: Test, options: TestEdgeOptions = {}): Pro
     log: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') },
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.pageFolder === undefined ? {} : { pageFolder: options.pageFolder }),
+    ...(options.libc === undefined ? {} : { libc: options.libc }),
   });
   t.teardown(() => edge.close());
   return { ...(await edge.start()), edge, logged };
@@ -53,6 +58,11 @@ export interface OpenedSession {
   readonly sessionId: string;
   readonly resumeToken: string;
   readonly tunnel: { readonly websocket: string };
+  readonly iceServers: readonly {
+    readonly urls: readonly string[];
+    readonly username: string;
+    readonly credential: string;
+  }[];
 }
 
 /** Asks for a session in a room, with a token that permits everything but administration. */

@@ -1,140 +1,113 @@
 /**
- * The first engine: uWebSockets.js. Its rules that shape this file: a request object lives only until its handler
+ * An application served by uWebSockets.js. Its rules that shape this file: a request object lives only until its handler
  * returns; every answer after that must be corked and not given once aborted; a socket must not be touched once it
  * closed (it throws); `send` returns 2 for a message it dropped; message memory is taken away on return.
  */
 import { STATUS_CODES } from 'node:http';
 import type * as uws from 'uWebSockets.js';
+import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import { formatAddress } from '../addresses.ts';
 import type { HttpReply } from '../problem.ts';
 import {
-  ListenError,
   maxSocketBufferBytes,
-  type CertificateFiles,
+  reactionTo,
   type EngineSocket,
+  type ExchangeEvents,
   type HttpApplication,
-  type HttpEngine,
+  type HttpExchange,
   type RequestHead,
   type SocketEvents,
+  type StreamReaction,
   type WebSocketRoute,
 } from './http-engine.ts';
-import { probePort } from './probe-port.ts';
-
-type Uws = typeof uws;
-type ListenSocket = uws.us_listen_socket;
-
-interface Listener {
-  readonly address: string;
-  readonly port: number;
-  socket: ListenSocket;
-}
 
 interface UserData {
-  readonly remoteAddress: string;
+  readonly remote: TransportAddress;
   readonly open: (socket: EngineSocket) => SocketEvents;
   socket: UwsSocket | null;
   events: SocketEvents | null;
 }
 
 const noBytes = new Uint8Array(0);
+/**
+ * Of one write. With the header of its chunk a larger one does not fit the 16 KiB of a cork, and uWebSockets.js 20.49
+ * then sends the header and loses the rest if the socket is full.
+ */
+const maxPieceBytes = 16_000;
+/** Little beside what a socket has taken when it says that it takes more. */
+const probeBytes = 512;
 /** The constant `DISABLED`, which the typings lack. */
 const noCompression = 0;
 
-/** Throws when the certificate files are not usable. The native module is given, because it may not load everywhere. */
-export function createUwsEngine(native: Uws, files: CertificateFiles, application: HttpApplication): HttpEngine {
-  return new UwsEngine(native, files, application);
-}
-
-class UwsEngine implements HttpEngine {
-  readonly name = 'uws';
-  readonly #native: Uws;
-  readonly #files: CertificateFiles;
+/** Serves one application on any number of apps of uWebSockets.js. */
+export class UwsApplication {
   readonly #application: HttpApplication;
-  /** The newest serves new connections; those before it, from certificates before, serve theirs until close. */
-  readonly #apps: uws.TemplatedApp[] = [];
-  #listeners: Listener[] = [];
+  readonly #peerBehind: (address: string) => TransportAddress | null;
 
-  constructor(native: Uws, files: CertificateFiles, application: HttpApplication) {
-    this.#native = native;
-    this.#files = files;
+  /** `peerBehind` tells who is behind an address that is this process's own; null for any other. */
+  constructor(application: HttpApplication, peerBehind: (address: string) => TransportAddress | null) {
     this.#application = application;
-    this.#apps.push(this.#createApp());
+    this.#peerBehind = peerBehind;
   }
 
-  /**
-   * uWebSockets.js shares its port by SO_REUSEPORT with whoever else does, so a second edge by mistake would get half of
-   * the first one's connections: hence the probe. Its exclusive mode cannot bind while connections of an earlier process
-   * are in TIME-WAIT.
-   */
-  async listen(address: string, port: number): Promise<number> {
-    const free = await probePort(address, port);
-    const socket = this.#tryListen(address, free);
-    if (socket === null) throw new ListenError('EADDRINUSE', address, port);
-    this.#listeners.push({ address, port: free, socket });
-    return free;
-  }
-
-  stopListening(): void {
-    for (const { socket } of this.#listeners) this.#native.us_listen_socket_close(socket);
-    this.#listeners = [];
-  }
-
-  /** A context cannot be changed, so a second app listens on the same port before the first one's listener goes. */
-  reloadCertificate(): Promise<void> {
-    const app = this.#createApp();
-    this.#apps.push(app);
-    for (const listener of this.#listeners) {
-      const fresh = this.#tryListen(listener.address, listener.port);
-      if (fresh === null) return Promise.reject(new ListenError('EADDRINUSE', listener.address, listener.port));
-      this.#native.us_listen_socket_close(listener.socket);
-      listener.socket = fresh;
-    }
-    return Promise.resolve();
-  }
-
-  close(): Promise<void> {
-    this.stopListening();
-    for (const app of this.#apps.splice(0)) app.close();
-    return Promise.resolve();
-  }
-
-  #tryListen(address: string, port: number): ListenSocket | null {
-    let found: ListenSocket | null = null;
-    this.#apps.at(-1)?.listen(address, port, (socket) => {
-      found = socket === false ? null : socket;
-    });
-    return found;
-  }
-
-  #createApp(): uws.TemplatedApp {
-    const { certFile, keyFile } = this.#files;
-    const app = this.#native.SSLApp({ cert_file_name: certFile, key_file_name: keyFile });
+  attach(app: uws.TemplatedApp): void {
     for (const route of this.#application.webSockets) app.ws(route.path, this.#behaviour(route));
     app.any('/*', (res, req) => {
       this.#answer(res, req);
     });
-    return app;
   }
 
   #answer(res: uws.HttpResponse, req: uws.HttpRequest): void {
-    const head = copyHead(res, req);
+    const remote = this.#remoteOf(res);
+    if (remote === null) {
+      res.close();
+      return;
+    }
+    const head = copyHead(req, remote.address);
     const exchange = new Exchange(res, head.method === 'HEAD');
     if (!head.path.startsWith('/')) {
       exchange.reply(this.#application.refuse('bad-request'), true);
       return;
     }
-    const reaction = this.#application.route(head);
+    const reaction = reactionTo(this.#application, head);
+    const hasBody = Number(head.header('content-length') || 0) > 0 || head.header('transfer-encoding') !== '';
+    if ('stream' in reaction) {
+      this.#stream(res, exchange, reaction, hasBody);
+      return;
+    }
     const settle = (body: Uint8Array): void => {
       settleWith(exchange, () => reaction.handle(body), this.#application);
     };
-    const announced = Number(head.header('content-length') || 0);
-    if (announced > reaction.maxBodyBytes) {
+    if (Number(head.header('content-length') || 0) > reaction.maxBodyBytes) {
       exchange.reply(this.#application.refuse('payload-too-large'), true);
-    } else if (announced === 0 && head.header('transfer-encoding') === '') {
-      settle(noBytes);
-    } else {
+    } else if (hasBody) {
       this.#readBody(res, exchange, reaction.maxBodyBytes, settle);
+    } else {
+      settle(noBytes);
     }
+  }
+
+  #stream(res: uws.HttpResponse, exchange: Exchange, reaction: StreamReaction, hasBody: boolean): void {
+    const stream = new StreamExchange(res, exchange, !hasBody);
+    const guarded = (run: () => void): void => {
+      try {
+        run();
+      } catch (error) {
+        stream.reply(this.#application.failed(error));
+      }
+    };
+    guarded(() => {
+      stream.events = reaction.stream(stream);
+      if (!hasBody && !exchange.over) stream.events.data(noBytes, true);
+    });
+    // A response that is over must not be touched.
+    if (!hasBody || exchange.over) return;
+    res.onData((chunk, isLast) => {
+      stream.bodyOver ||= isLast;
+      guarded(() => {
+        if (!exchange.over) stream.events?.data(new Uint8Array(chunk), isLast);
+      });
+    });
   }
 
   #readBody(res: uws.HttpResponse, exchange: Exchange, limit: number, done: (body: Uint8Array) => void): void {
@@ -164,7 +137,7 @@ class UwsEngine implements HttpEngine {
       },
       open: (ws) => {
         const data = ws.getUserData();
-        data.socket = new UwsSocket(ws, data.remoteAddress);
+        data.socket = new UwsSocket(ws, data.remote);
         data.events = data.open(data.socket);
         if (data.socket.isForgotten) data.events.closed(1006, '');
       },
@@ -183,20 +156,34 @@ class UwsEngine implements HttpEngine {
   }
 
   #upgrade(route: WebSocketRoute, res: uws.HttpResponse, req: uws.HttpRequest, context: uws.us_socket_context_t): void {
-    const head = copyHead(res, req);
+    const remote = this.#remoteOf(res);
+    if (remote === null) {
+      res.close();
+      return;
+    }
+    const head = copyHead(req, remote.address);
     const exchange = new Exchange(res, false);
     const key = head.header('sec-websocket-key');
     const extensions = head.header('sec-websocket-extensions');
     const decide = async (): Promise<HttpReply> => {
       const decision = await route.upgrade(head);
       if (!decision.accept) return decision.reply;
-      const data: UserData = { remoteAddress: head.remoteAddress, open: decision.open, socket: null, events: null };
+      const data: UserData = { remote, open: decision.open, socket: null, events: null };
       exchange.upgrade(() => {
         res.upgrade(data, key, decision.protocol, extensions, context);
       });
       return { status: 101, headers: {}, body: '' };
     };
     settleWith(exchange, decide, this.#application);
+  }
+
+  /** Null: the client has reset the connection, so that the system has forgotten who it was. */
+  #remoteOf(res: uws.HttpResponse): TransportAddress | null {
+    const bytes = new Uint8Array(res.getRemoteAddress());
+    if (bytes.length === 0) return null;
+    const address = formatAddress(bytes);
+    // uWebSockets.js does not tell the port.
+    return this.#peerBehind(address) ?? { address, port: 0 };
   }
 }
 
@@ -223,12 +210,15 @@ class Exchange {
   readonly #res: uws.HttpResponse;
   readonly #isHead: boolean;
   over = false;
+  onAborted: (() => void) | null = null;
 
   constructor(res: uws.HttpResponse, isHead: boolean) {
     this.#res = res;
     this.#isHead = isHead;
     res.onAborted(() => {
+      const wasOver = this.over;
       this.over = true;
+      if (!wasOver) this.onAborted?.();
     });
   }
 
@@ -251,15 +241,109 @@ class Exchange {
   }
 }
 
+/**
+ * One response that may come in parts. A write that returned false has been buffered, and nothing tells how much of it
+ * still is: so the first bytes of the next write are a probe, and the rest waits here until a probe goes through.
+ */
+class StreamExchange implements HttpExchange {
+  readonly #res: uws.HttpResponse;
+  readonly #exchange: Exchange;
+  events: ExchangeEvents | null = null;
+  bodyOver: boolean;
+  #begun = false;
+  #buffering = false;
+  #held: Uint8Array | null = null;
+
+  constructor(res: uws.HttpResponse, exchange: Exchange, bodyOver: boolean) {
+    this.#res = res;
+    this.#exchange = exchange;
+    this.bodyOver = bodyOver;
+    exchange.onAborted = () => this.events?.aborted();
+    res.onWritable(() => {
+      this.#writable();
+      return true;
+    });
+  }
+
+  reply(reply: HttpReply): void {
+    if (this.#begun) {
+      // Only by breaking off can it still be told from a good answer.
+      if (!this.#exchange.over) this.#res.close();
+      return;
+    }
+    // The rest of a body that is not wanted any more would be read as the next request.
+    this.#exchange.reply(reply, !this.bodyOver);
+  }
+
+  begin({ status, headers }: Omit<HttpReply, 'body'>): void {
+    if (this.#exchange.over || this.#begun) return;
+    this.#begun = true;
+    this.#res.cork(() => {
+      const res = this.#res.writeStatus(`${String(status)} ${STATUS_CODES[status] ?? ''}`);
+      for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    });
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#exchange.over) return true;
+    if (this.#held === null) return this.#put(bytes);
+    this.#held = Buffer.concat([this.#held, bytes]);
+    return false;
+  }
+
+  end(): void {
+    if (this.#exchange.over) return;
+    if (this.#held !== null) this.#write(this.#held);
+    this.#exchange.over = true;
+    this.#res.cork(() => {
+      this.#res.end(undefined, !this.bodyOver);
+    });
+  }
+
+  #writable(): void {
+    if (this.#exchange.over) return;
+    // With a listener there is, only a cork makes it write what it has buffered.
+    this.#res.cork(noop);
+    const held = this.#held;
+    this.#held = null;
+    if (held === null || this.#put(held)) this.events?.drain();
+  }
+
+  #put(bytes: Uint8Array): boolean {
+    if (!this.#buffering || bytes.length <= probeBytes) return this.#write(bytes);
+    if (!this.#write(bytes.subarray(0, probeBytes))) {
+      this.#held = bytes.subarray(probeBytes);
+      return false;
+    }
+    return this.#write(bytes.subarray(probeBytes));
+  }
+
+  #write(bytes: Uint8Array): boolean {
+    let taken = true;
+    for (let at = 0; at < bytes.length; at += maxPieceBytes) {
+      this.#res.cork(() => {
+        taken = this.#res.write(bytes.subarray(at, at + maxPieceBytes));
+      });
+    }
+    this.#buffering = !taken;
+    return taken;
+  }
+}
+
+function noop(): void {
+  // See the place of use.
+}
+
 class UwsSocket implements EngineSocket {
+  readonly copies = true;
   readonly remoteAddress: string;
-  /** uWebSockets.js does not tell it. */
-  readonly remotePort = 0;
+  readonly remotePort: number;
   #ws: uws.WebSocket<UserData> | null;
 
-  constructor(ws: uws.WebSocket<UserData>, remoteAddress: string) {
+  constructor(ws: uws.WebSocket<UserData>, { address, port }: TransportAddress) {
     this.#ws = ws;
-    this.remoteAddress = remoteAddress;
+    this.remoteAddress = address;
+    this.remotePort = port;
   }
 
   get bufferedBytes(): number {
@@ -289,7 +373,7 @@ class UwsSocket implements EngineSocket {
   }
 }
 
-function copyHead(res: uws.HttpResponse, req: uws.HttpRequest): RequestHead {
+function copyHead(req: uws.HttpRequest, remoteAddress: string): RequestHead {
   const headers = new Map<string, string>();
   req.forEach((name, value) => {
     const earlier = headers.get(name);
@@ -300,6 +384,6 @@ function copyHead(res: uws.HttpResponse, req: uws.HttpRequest): RequestHead {
     path: req.getUrl(),
     query: req.getQuery(),
     header: (name) => headers.get(name) ?? '',
-    remoteAddress: formatAddress(new Uint8Array(res.getRemoteAddress())),
+    remoteAddress,
   };
 }

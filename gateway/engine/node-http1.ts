@@ -1,22 +1,19 @@
 /**
- * The second engine: Node's own HTTPS server with `ws`. It serves where uWebSockets.js has no binary, at 1.3 to 2 times
- * the CPU per message. One server object listens on one address, so there is one for each, all with the same handlers.
+ * An application served by Node's own HTTP/1.1 server and `ws`, at 1.3 to 2 times the CPU of uWebSockets.js per message.
+ * It serves where that has no binary, and connections that it cannot take.
  */
-import { readFileSync } from 'node:fs';
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import { Socket, type AddressInfo } from 'node:net';
+import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { canonicalSocketAddress } from '../addresses.ts';
 import type { HttpReply } from '../problem.ts';
+import { NodeExchange } from './node-exchange.ts';
 import {
-  ListenError,
   maxSocketBufferBytes,
-  type CertificateFiles,
+  reactionTo,
   type EngineSocket,
   type HttpApplication,
-  type HttpEngine,
   type RequestHead,
   type SocketEvents,
   type UpgradeDecision,
@@ -29,71 +26,28 @@ const requestTimeoutMs = 30_000;
 const keepAliveTimeoutMs = 10_000;
 const closeGraceMs = 2000;
 
-/** Throws when the certificate files are not usable. */
-export function createNodeEngine(files: CertificateFiles, application: HttpApplication): HttpEngine {
-  return new NodeEngine(files, application);
-}
-
-class NodeEngine implements HttpEngine {
-  readonly name = 'node';
-  readonly #files: CertificateFiles;
+/** `node:http` with `ws`: one server that does not listen, and the sockets that came out of it. */
+export class NodeHttp1 {
+  readonly server: Server;
   readonly #application: HttpApplication;
-  readonly #servers: Server[] = [];
   readonly #connections = new Set<Socket>();
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
-  #credentials: { readonly cert: Buffer; readonly key: Buffer };
 
-  constructor(files: CertificateFiles, application: HttpApplication) {
-    this.#files = files;
+  constructor(application: HttpApplication) {
     this.#application = application;
-    this.#credentials = this.#readCredentials();
     this.#endpoints = new Map(application.webSockets.map((route) => [route.path, new Endpoint(route)]));
+    this.server = this.#createServer();
   }
 
-  async listen(address: string, port: number): Promise<number> {
-    const server = this.#createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new ListenError(error.code ?? 'EUNKNOWN', address, port));
-      });
-      server.listen({ host: address, port, exclusive: true, ipv6Only: false }, resolve);
-    });
-    this.#servers.push(server);
-    return (server.address() as AddressInfo).port;
-  }
-
-  stopListening(): void {
-    for (const server of this.#servers) if (server.listening) server.close();
-  }
-
-  reloadCertificate(): Promise<void> {
-    this.#credentials = this.#readCredentials();
-    for (const server of this.#servers) server.setSecureContext(this.#credentials);
-    return Promise.resolve();
-  }
-
-  async close(): Promise<void> {
-    const closed = this.#servers.splice(0).map(
-      (server) =>
-        new Promise<void>((resolve) => {
-          server.close(() => {
-            resolve();
-          });
-        }),
-    );
+  close(): void {
+    // Ends the watch over its time-outs as well, which the demultiplexer began.
+    this.server.close();
     for (const endpoint of this.#endpoints.values()) endpoint.close();
     for (const socket of this.#connections) socket.destroy();
-    await Promise.all(closed);
-  }
-
-  #readCredentials(): { readonly cert: Buffer; readonly key: Buffer } {
-    return { cert: readFileSync(this.#files.certFile), key: readFileSync(this.#files.keyFile) };
   }
 
   #createServer(): Server {
     const server = createServer({
-      ...this.#credentials,
-      ALPNProtocols: ['http/1.1'],
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
@@ -124,7 +78,20 @@ class NodeEngine implements HttpEngine {
       give(response, this.#application.refuse('bad-request'), true);
       return;
     }
-    const reaction = this.#application.route(head);
+    const reaction = reactionTo(this.#application, head);
+    if ('stream' in reaction) {
+      const exchange = new NodeExchange(response, {
+        reply: (reply, bodyOver) => {
+          give(response, reply, !bodyOver);
+        },
+        begin: ({ status, headers }) => {
+          response.writeHead(status, headers);
+          response.flushHeaders();
+        },
+      });
+      exchange.start(request, reaction, (error) => this.#application.failed(error));
+      return;
+    }
     const chunks: Buffer[] = [];
     let length = 0;
     const refuse = (): void => {

@@ -1,0 +1,291 @@
+/** `/tunnel/v1/stream` and `/tunnel/v1/poll`: tunnels for where no WebSocket passes, one request at a time. */
+import { SfuError, type Sfu } from '../sfu/index.ts';
+import {
+  closeCodes,
+  closingBody,
+  ConnectionBook,
+  decodeTextBody,
+  exchangeLimits,
+  headerOfQuery,
+  maxTokenBytes,
+  textBytes,
+  type ExchangeCarrier,
+  type ExchangeHeader,
+} from '../tunnel-protocol/index.ts';
+import type { TokenAuthority } from './auth.ts';
+import { bearerToken } from './bearer.ts';
+import { BodyCollector } from './body-collector.ts';
+import type { GatewayCounters } from './counters.ts';
+import type { ExchangeEvents, HttpExchange, Reaction, RequestHead, StreamReaction } from './engine/index.ts';
+import { ExchangePath } from './exchange-path.ts';
+import { FlushQueue } from './flush-queue.ts';
+import { HttpCall } from './http-call.ts';
+import type { Origins } from './origins.ts';
+import { Problem, problem, problemReply, type HttpReply } from './problem.ts';
+
+const carriers: ReadonlyMap<string, ExchangeCarrier> = new Map([
+  ['/tunnel/v1/stream', 'http-stream'],
+  ['/tunnel/v1/poll', 'long-poll'],
+]);
+const methods = ['GET', 'POST', 'OPTIONS'] as const;
+/** A connection that ended answers requests for so long: they are told why, and get what was sent before. */
+const lingerMs = 15_000;
+const noBytes = new Uint8Array(0);
+
+export interface TunnelHttpDeps {
+  readonly sfu: Sfu;
+  readonly tokens: TokenAuthority;
+  readonly origins: Origins;
+  readonly node: string;
+  readonly counters: GatewayCounters;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
+/** A request whose header was understood. */
+interface Incoming {
+  readonly head: RequestHead;
+  readonly carrier: ExchangeCarrier;
+  readonly header: ExchangeHeader;
+}
+
+interface Ending {
+  readonly session: string;
+  readonly path: ExchangePath;
+  readonly wire: number;
+  readonly until: number;
+}
+
+export class TunnelHttp {
+  readonly #deps: TunnelHttpDeps;
+  readonly #flushes = new FlushQueue();
+  readonly #book = new ConnectionBook<ExchangePath>();
+  readonly #open = new Set<ExchangePath>();
+  #ending: Ending[] = [];
+
+  constructor(deps: TunnelHttpDeps) {
+    this.#deps = deps;
+  }
+
+  get openTunnels(): number {
+    return this.#open.size;
+  }
+
+  /** Null when the path is none of these. */
+  route(head: RequestHead): Reaction | StreamReaction | null {
+    const carrier = carriers.get(head.path);
+    if (carrier === undefined) return null;
+    const { origins } = this.#deps;
+    if (!origins.allows(head)) {
+      return this.#refusing(
+        carrier,
+        head,
+        problem('origin-not-allowed', "Name the page's origin in SALLYPORT_ORIGINS."),
+      );
+    }
+    if (head.method === 'OPTIONS') {
+      const headers = { ...origins.preflightHeaders(head, methods), allow: methods.join(', ') };
+      return always({ status: 204, headers, body: '' });
+    }
+    if (head.method !== 'GET' && head.method !== 'POST') {
+      const allow = methods.join(', ');
+      return this.#refusing(carrier, head, problem('method-not-allowed', `Use one of ${allow}.`), { allow });
+    }
+    const header = headerOfQuery(head.query);
+    if (header === null) {
+      return this.#refusing(carrier, head, problem('bad-request', 'The query is not the header of an exchange.'));
+    }
+    const incoming = { head, carrier, header };
+    if (carrier === 'long-poll' && head.method === 'POST')
+      return { stream: (exchange) => this.#post(incoming, exchange) };
+    const session = this.#sessionOf(bearerToken(head));
+    if (session instanceof Problem) return this.#refusing(carrier, head, session);
+    return { stream: (exchange) => this.#serve(incoming, session, exchange) };
+  }
+
+  /** To be called every few seconds. */
+  sweep(nowMs: number): void {
+    for (const path of this.#open) path.checkStalled(nowMs);
+    this.#ending = this.#ending.filter(({ session, path, wire, until }) => {
+      if (nowMs < until) return true;
+      path.forget();
+      this.#book.end(session, path.connection, wire);
+      return false;
+    });
+    this.#book.sweep((session) => this.#deps.sfu.hasSession(session));
+  }
+
+  /** A GET, or a POST whose body is read as it comes. */
+  #serve(incoming: Incoming, session: string, exchange: HttpExchange): ExchangeEvents {
+    const { head, carrier, header } = incoming;
+    const call = this.#call(incoming, exchange);
+    const path = this.#pathFor(incoming, session, call);
+    if (path === null) return ignoring;
+    const events = {
+      drain: () => {
+        path.drained(call);
+      },
+      aborted: () => {
+        path.aborted(call);
+      },
+    };
+    if (head.method === 'POST') return { ...events, data: path.upload(header, call) };
+    if (carrier === 'http-stream') path.download(header, call);
+    else path.request(header, noBytes, call);
+    return { ...events, data: ignore };
+  }
+
+  /** A POST whose body is read as a whole, because it may be text, and may begin with the token that admits it. */
+  #post(incoming: Incoming, exchange: HttpExchange): ExchangeEvents {
+    const { head, header } = incoming;
+    const isText = isTextType(head.header('content-type'));
+    const token = bearerToken(head);
+    let session = token === null && isText ? null : this.#sessionOf(token);
+    const body = new BodyCollector();
+    let path: ExchangePath | null = null;
+    let call: HttpCall | null = null;
+    let over = false;
+    const refuse = (refusal: Problem): void => {
+      over = true;
+      exchange.reply(this.#refusal(incoming.carrier, head, refusal));
+    };
+    const limit = isText ? maxTokenBytes + 1 + textBytes(exchangeLimits.maxBodyBytes) : exchangeLimits.maxBodyBytes;
+    const take = (bytes: Uint8Array, isLast: boolean): void => {
+      if (over) return;
+      if (!body.add(bytes, limit)) {
+        refuse(problem('payload-too-large', 'Send a smaller body.'));
+        return;
+      }
+      // The token comes first, and nothing much is held for a client before it.
+      if (session === null && (isLast || body.bytes.length > maxTokenBytes || body.bytes.includes(lineFeed))) {
+        session = this.#sessionOf(leadingToken(body.bytes));
+      }
+      if (session instanceof Problem) {
+        refuse(session);
+        return;
+      }
+      if (!isLast || session === null) return;
+      const frames = isText ? decodeTextBody(body.bytes)?.body : body.bytes;
+      if (frames === undefined) {
+        refuse(problem('bad-request', 'The body is not base64.'));
+        return;
+      }
+      over = true;
+      call = this.#call(incoming, exchange);
+      path = this.#pathFor(incoming, session, call);
+      path?.request(header, frames, call);
+    };
+    return {
+      data: take,
+      drain: ignore,
+      aborted: () => {
+        if (call !== null) path?.aborted(call);
+      },
+    };
+  }
+
+  /** The connection that the request belongs to, made if it may make it; null when it is answered already. */
+  #pathFor({ head, carrier, header }: Incoming, session: string, call: HttpCall): ExchangePath | null {
+    const found = this.#book.find(session, header);
+    if (typeof found === 'number') {
+      call.answer(closingBody(header, found));
+      return null;
+    }
+    const path = found === 'new' ? this.#attach(session, carrier, header, head) : found;
+    if (path.kind === carrier) return path;
+    call.answer(closingBody(header, closeCodes['protocol-error'].wire));
+    return null;
+  }
+
+  #attach(session: string, carrier: ExchangeCarrier, header: ExchangeHeader, head: RequestHead): ExchangePath {
+    const { sfu, counters, now } = this.#deps;
+    const path = new ExchangePath({
+      carrier,
+      connection: header.connection,
+      remote: { address: head.remoteAddress, port: 0 },
+      receive: (from, datagram) => {
+        sfu.receive(from, datagram);
+      },
+      traffic: carrier === 'long-poll' ? counters.longPoll : counters.httpStream,
+      flushes: this.#flushes,
+      now,
+      ended: (ended, wire) => {
+        this.#open.delete(ended);
+        sfu.detach(ended);
+        this.#ending.push({ session, path: ended, wire, until: now() + lingerMs });
+      },
+    });
+    counters.httpTunnels[carrier].accepted++;
+    this.#book.add(session, header, path);
+    this.#open.add(path);
+    try {
+      sfu.attach(session, path);
+    } catch (error) {
+      if (!(error instanceof SfuError)) throw error;
+      // It ended since its token was read.
+      path.closeWith('unknown-session');
+    }
+    return path;
+  }
+
+  #sessionOf(token: string | null): string | Problem {
+    const { tokens, sfu, node } = this.#deps;
+    if (token === null) {
+      return problem('token-missing', 'Prove the session by its resume token, as Authorization: Bearer.');
+    }
+    const claims = tokens.verifyResumeToken(token);
+    if (claims === null) return problem('token-invalid', 'This is not a resume token of this server.');
+    if (claims.node !== node || !sfu.hasSession(claims.session)) {
+      return problem('session-unknown', 'The session has ended; ask for a new one.');
+    }
+    return claims.session;
+  }
+
+  #call({ head, carrier }: Incoming, exchange: HttpExchange): HttpCall {
+    const asText = carrier === 'long-poll' && isTextType(head.header('accept'));
+    return new HttpCall(exchange, asText, this.#deps.origins.corsHeaders(head));
+  }
+
+  #refusing(
+    carrier: ExchangeCarrier,
+    head: RequestHead,
+    refusal: Problem,
+    headers: Readonly<Record<string, string>> = {},
+  ): Reaction {
+    const reply = this.#refusal(carrier, head, refusal);
+    return always({ ...reply, headers: { ...reply.headers, ...headers } });
+  }
+
+  #refusal(carrier: ExchangeCarrier, head: RequestHead, refusal: Problem): HttpReply {
+    const { counters, origins } = this.#deps;
+    counters.refuse(refusal.code);
+    counters.httpTunnels[carrier].refused++;
+    return problemReply(refusal, origins.corsHeaders(head));
+  }
+}
+
+const lineFeed = 0x0a;
+
+/** Null when there is none within the first {@link maxTokenBytes}. */
+function leadingToken(text: Uint8Array): string | null {
+  const end = text.subarray(0, maxTokenBytes + 1).indexOf(lineFeed);
+  return end <= 0 ? null : Buffer.from(text.buffer, text.byteOffset, end).toString('latin1');
+}
+
+/** Whether the first media type of the header is text/plain. */
+function isTextType(header: string): boolean {
+  return /^\s*text\/plain\s*(?:[;,]|$)/i.test(header);
+}
+
+/** A body that nobody wants is read and forgotten up to here, so that the connection stays usable. */
+const ignoredBodyBytes = 65_536;
+
+function always(reply: HttpReply): Reaction {
+  return { maxBodyBytes: ignoredBodyBytes, handle: () => reply };
+}
+
+function ignore(): void {
+  // Nothing is to be done.
+}
+
+const ignoring: ExchangeEvents = { data: ignore, drain: ignore, aborted: ignore };
