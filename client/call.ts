@@ -31,7 +31,11 @@ export interface JoinOptions {
   readonly name?: string;
   /** Calls the join off: it rejects with ClientError `aborted`. Without effect once joined. */
   readonly signal?: AbortSignal;
-  /** The rungs that media may use; all of this client's if absent. With `['websocket']` no UDP packet leaves. */
+  /**
+   * The rungs that media may use; all of this client's if absent. With `['websocket']` no UDP packet leaves. In Node these
+   * are udp, turn-udp, ice-tcp, turn-tcp, turn-tls and websocket: UDP and the tunnel are tried at once, the others one
+   * shortly after the other while nothing better answers.
+   */
   readonly rungs?: readonly Rung[];
   /** Extra authorities that may sign the certificate of the edge, PEM. Node only. */
   readonly ca?: string | readonly string[];
@@ -49,6 +53,22 @@ export interface RungChange {
   readonly from: Rung | null;
   readonly to: Rung;
   readonly reason: RungReason;
+}
+
+/**
+ * How one try to open a rung ended. `pending`: it still goes on. `connected`: the server answered an authenticated check
+ * on it, so it can carry media. `failed`: `reason` says why. `superseded`: called off, for a better rung works.
+ * `skipped`: not tried, for the edge offers no server for it.
+ */
+export type AttemptOutcome = 'pending' | 'connected' | 'failed' | 'superseded' | 'skipped';
+
+export interface RungAttempt {
+  readonly rung: Rung;
+  readonly outcome: AttemptOutcome;
+  /** From the beginning of the attempt to its outcome, or until now. */
+  readonly ms: number;
+  /** For people; stable enough to count by. */
+  readonly reason?: string;
 }
 
 /** A receive slot came to life. The track lives as long as the call; who is shown on it is told by `slots`. */
@@ -153,8 +173,8 @@ export interface Call<Track = unknown> extends EventSource<CallEvents<Track>> {
   /** Asks the publisher behind a slot for a key frame. For decoders that lost track. */
   requestKeyFrame(mid: string): void;
   /**
-   * Moves media to another proven rung, make before break, and stays there while that rung works.
-   * Rejects with `rung-unavailable` when it does not carry media.
+   * Moves media to another rung, make before break, and stays there while that rung works. Opens it if it is not open.
+   * Rejects with `rung-unavailable` when it does not carry media, at the latest after 8 s.
    */
   switchRung(rung: Rung): Promise<void>;
   stats(): CallStats;

@@ -1,11 +1,13 @@
 /** The Node client: `import { join } from 'sallyport/client'`. */
 export type {
+  AttemptOutcome,
   Call,
   CallEvents,
   CallStats,
   JoinOptions,
   PublishOptions,
   PublishedTrack,
+  RungAttempt,
   RungChange,
   RungReason,
   SubscribeOptions,

@@ -5,12 +5,23 @@
 import {
   ControlEndpoint,
   SignalDecodeError,
+  capability,
   classifyDatagram,
   closeCodes,
   datagramClass,
   decodeSignalEvent,
+  isRtcp,
+  lane,
+  transportMeta,
 } from '../../tunnel-protocol/index.ts';
-import type { ControlEvent, SignalEvent, SignalReplyBody, SignalRequest } from '../../tunnel-protocol/index.ts';
+import type {
+  ControlEvent,
+  FlowLimits,
+  SendMeta,
+  SignalEvent,
+  SignalReplyBody,
+  SignalRequest,
+} from '../../tunnel-protocol/index.ts';
 import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
 import { Emitter } from '../emitter.ts';
@@ -19,6 +30,7 @@ import { endOfClose } from './close-error.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { ReconnectPolicy } from './reconnect-policy.ts';
 import { TunnelConnection } from './tunnel-connection.ts';
+import type { TunnelConnectionEvents } from './tunnel-connection.ts';
 import { tunnelSubprotocols } from './tunnel-socket.ts';
 import type { OpenTunnelSocket, TunnelClose } from './tunnel-socket.ts';
 
@@ -32,6 +44,8 @@ export interface ControlClientOptions {
   readonly clock?: ClientClock;
   /** 0 ≤ x < 1, spreads attempts to connect; Math.random if absent. */
   readonly random?: () => number;
+  /** Of what is sent, the age at which it is dropped among them. */
+  readonly flow?: Partial<FlowLimits>;
 }
 
 /** Signalling events other than the replies to requests. */
@@ -46,6 +60,8 @@ export interface ControlClientEvents {
   /** The connection is lost and will be made again. Messages wait for it, datagrams are dropped. */
   disconnected: { readonly reason: string };
   'round-trip': { readonly ms: number };
+  /** Audio or video that `sendDatagram` took is dropped, because the connection is too slow. Do not send from here. */
+  dropped: SendMeta;
   /** Once; nothing follows. `error` is null when this side closed or left. */
   closed: { readonly error: ClientError | null };
 }
@@ -60,6 +76,9 @@ export type ReplyTo<T extends SignalRequest['type']> = T extends 'join' | 'offer
   : Exclude<SignalReplyBody, { of: 'join' } | { of: 'offer' }>;
 
 const requestTimeoutMs = 30_000;
+
+/** Media of which the sender tells nothing: dropped by its age alone. */
+const unknownMediaMeta: SendMeta = { ...transportMeta, lane: lane.video, discardable: true };
 
 /**
  * ```ts
@@ -91,7 +110,11 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     super();
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#endpoint = new ControlEndpoint({ role: 'client', now: this.#clock.now() });
+    this.#endpoint = new ControlEndpoint({
+      role: 'client',
+      now: this.#clock.now(),
+      capabilities: capability.credit,
+    });
     this.#requests = new PendingRequests(this.#clock, requestTimeoutMs);
     this.#policy = new ReconnectPolicy(options.graceMs, options.random ?? Math.random);
   }
@@ -133,9 +156,17 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     return reply as Promise<ReplyTo<T>>;
   }
 
-  /** Copies the datagram. False when it was dropped: no connection, too much buffered, or longer than a frame takes. */
-  sendDatagram(datagram: Uint8Array): boolean {
-    return this.#welcomed && this.#connection !== null && this.#connection.sendDatagram(datagram);
+  /** Bits per second that the connection delivers, where that is less than what was to be sent lately; else null. */
+  get deliveryRate(): number | null {
+    return this.#connection?.deliveryRate ?? null;
+  }
+
+  /**
+   * Copies the datagram. False when it was dropped: no connection, or longer than a frame takes. What is taken may be
+   * dropped later, which `dropped` tells. RTP should come with its meta; for all else there is a fitting default.
+   */
+  sendDatagram(datagram: Uint8Array, meta: SendMeta = defaultMetaOf(datagram)): boolean {
+    return this.#welcomed && this.#connection !== null && this.#connection.sendDatagram(datagram, meta);
   }
 
   /** Tells the server that the client leaves on purpose, and ends. Requests that wait are rejected. Idempotent. */
@@ -149,7 +180,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   #open(): void {
     this.#retryTimer = null;
     const socket = this.#options.openSocket(this.#options.url, tunnelSubprotocols(this.#options.resumeToken));
-    const connection = new TunnelConnection(socket, this.#clock, {
+    const events: TunnelConnectionEvents = {
       opened: () => {
         this.#endpoint.connected(this.#clock.now());
         this.#pump();
@@ -160,10 +191,14 @@ export class ControlClient extends Emitter<ControlClientEvents> {
       messageEnd: () => {
         this.#pump();
       },
+      dropped: (meta) => {
+        this.emit('dropped', meta);
+      },
       closed: (close) => {
         this.#lost(close);
       },
-    });
+    };
+    const connection = new TunnelConnection(socket, this.#clock, events, this.#options.flow);
     this.#connection = connection;
   }
 
@@ -220,6 +255,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
         this.#everWelcomed = true;
         this.#lastFailure = null;
         this.#policy.connected();
+        if ((event.capabilities & capability.credit) !== 0) this.#connection?.agreeOnCredits();
         this.emit('connected', { resumed });
         return;
       }
@@ -322,4 +358,8 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     this.#requests.rejectAll(error ?? new ClientError('left'));
     this.emit('closed', { error });
   }
+}
+
+function defaultMetaOf(datagram: Uint8Array): SendMeta {
+  return classifyDatagram(datagram) === datagramClass.rtp && !isRtcp(datagram) ? unknownMediaMeta : transportMeta;
 }

@@ -183,6 +183,23 @@ t.test('only an authentic answer to what was asked on that path counts', (t) => 
   t.end();
 });
 
+t.test('a valid path is checked when asked, and only then', (t) => {
+  const client = checking(['udp', 'ws']);
+  const [first] = outputs(client);
+  client.check('udp', 5);
+  client.check('no such path', 5);
+  t.same(outputs(client), [], 'it is being checked already');
+  client.receive('udp', answerTo(first?.datagram), 10);
+  events(client);
+  client.check('udp', 20);
+  const [again, ...none] = outputs(client);
+  t.same(none, []);
+  t.equal(again?.pathId, 'udp');
+  client.receive('udp', answerTo(again?.datagram), 27);
+  t.same(events(client), [{ type: 'round-trip', pathId: 'udp', ms: 7 }]);
+  t.end();
+});
+
 t.test('487: stays controlling and goes on', (t) => {
   const client = checking();
   const request = outputs(client)[0]?.datagram;

@@ -124,6 +124,14 @@ export class IceClient {
     return true;
   }
 
+  /** Checks a valid path now instead of when its consent is due; `round-trip` follows if it is answered. */
+  check(id: string, now: number): void {
+    const path = this.#paths.get(id);
+    if (path?.state !== 'valid' || this.#generation === null) return;
+    path.scheduleConsent(now, this.#jitter());
+    this.#begin(path, this.#generation, 'consent', now);
+  }
+
   /** A datagram of class STUN that came on a path, borrowed until the call returns. Never throws on any bytes. */
   receive(pathId: string, datagram: Uint8Array, now: number): void {
     const message = decodeStun(datagram);

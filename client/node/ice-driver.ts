@@ -4,7 +4,7 @@ import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { RungReason } from '../call.ts';
 import type { ClientClock } from '../clock.ts';
 import { IceClient } from '../ice/index.ts';
-import type { IceClientEvent, IceCredentials } from '../ice/index.ts';
+import type { IceClientEvent, IceCredentials, IcePathFailure } from '../ice/index.ts';
 import { PathPolicy } from './path-policy.ts';
 
 export interface IceDriverEvents {
@@ -16,7 +16,16 @@ export interface IceDriverEvents {
   nominated(pathId: string, reason: RungReason): void;
   /** No path carries media any more, until the next `nominated`. */
   stranded(): void;
-  roundTrip(pathId: string, ms: number): void;
+  /** Its first answered check. */
+  validated(pathId: string): void;
+  /** No answer, or none any more. Unless the path is rechecked, it is removed already. */
+  failed(pathId: string, reason: IcePathFailure): void;
+  /** A path that failed is checked again. */
+  rechecking(pathId: string): void;
+  /** A further check was answered; null when it is unknown which one. */
+  answered(pathId: string, roundTripMs: number | null): void;
+  /** The nominated path is silent, and is asked for a sign of life. */
+  suspected(pathId: string): void;
 }
 
 /** After a path failed, it is checked again: soon, then ever more seldom. */
@@ -25,6 +34,7 @@ const maxRecheckMs = 60_000;
 
 interface DrivenPath {
   readonly rung: Rung;
+  readonly recheckable: boolean;
   failures: number;
   recheck: unknown;
 }
@@ -73,9 +83,20 @@ export class IceDriver {
     this.#run();
   }
 
-  addPath(pathId: string, rung: Rung): void {
+  /** True after the rung failed, for a time in which it is not climbed to. */
+  isPenalised(rung: Rung): boolean {
+    return this.#policy.isPenalised(rung, this.#clock.now());
+  }
+
+  /** A path of the rung is valid or being checked. */
+  hasHope(rung: Rung): boolean {
+    return this.#policy.hasHope(rung);
+  }
+
+  /** `recheck`: after it failed it is checked again by itself, for it costs nothing to have it. */
+  addPath(pathId: string, rung: Rung, recheck: boolean): void {
     this.removePath(pathId);
-    this.#paths.set(pathId, { rung, failures: 0, recheck: null });
+    this.#paths.set(pathId, { rung, recheckable: recheck, failures: 0, recheck: null });
     this.#check(pathId, rung);
   }
 
@@ -106,12 +127,15 @@ export class IceDriver {
   /** Asks for this rung as long as it works; null lets the policy choose. Failed paths of it are checked at once. */
   prefer(rung: Rung | null): void {
     this.#policy.pin(rung);
-    if (rung !== null) {
-      for (const [pathId, path] of this.#paths) {
-        if (path.rung === rung && path.recheck !== null) this.#recheck(pathId, path);
-      }
-    }
+    if (rung !== null) this.recheck(rung);
     this.#run();
+  }
+
+  /** Failed paths of this rung, or of all, are checked at once. */
+  recheck(rung: Rung | null): void {
+    for (const [pathId, path] of this.#paths) {
+      if ((rung === null || path.rung === rung) && path.recheck !== null) this.#recheck(pathId, path);
+    }
   }
 
   close(): void {
@@ -131,6 +155,7 @@ export class IceDriver {
   #recheck(pathId: string, path: DrivenPath): void {
     if (path.recheck !== null) this.#clock.clearTimer(path.recheck);
     path.recheck = null;
+    this.#events.rechecking(pathId);
     this.#check(pathId, path.rung);
   }
 
@@ -179,10 +204,11 @@ export class IceDriver {
     switch (event.type) {
       case 'validated':
         this.#policy.validated(event.pathId, now);
+        this.#events.validated(event.pathId);
         return;
       case 'round-trip':
         this.#policy.answered(event.pathId, now);
-        this.#events.roundTrip(event.pathId, event.ms);
+        this.#events.answered(event.pathId, event.ms);
         return;
       case 'nominated': {
         path.failures = 0;
@@ -190,20 +216,29 @@ export class IceDriver {
         this.#nominated = event.pathId;
         this.#policy.heard(event.pathId, now);
         this.#policy.nominated(event.pathId);
-        if (!again) this.#events.nominated(event.pathId, this.#reason);
+        if (again) this.#events.answered(event.pathId, null);
+        else this.#events.nominated(event.pathId, this.#reason);
         return;
       }
       case 'nomination-failed':
+        this.#failed(event.pathId, path, 'unanswered');
+        return;
       case 'failed':
-        this.#failed(event.pathId, path);
+        this.#failed(event.pathId, path, event.reason);
         return;
     }
   }
 
-  #failed(pathId: string, path: DrivenPath): void {
+  #failed(pathId: string, path: DrivenPath, reason: IcePathFailure): void {
+    if (!path.recheckable) {
+      this.removePath(pathId);
+      this.#events.failed(pathId, reason);
+      return;
+    }
     this.#agent.removePath(pathId);
     this.#policy.failed(pathId, this.#clock.now());
     this.#leave(pathId);
+    this.#events.failed(pathId, reason);
     if (path.recheck !== null) return;
     const waitMs = Math.min(maxRecheckMs, firstRecheckMs * 2 ** path.failures);
     path.failures += 1;
@@ -226,11 +261,18 @@ export class IceDriver {
     const decision = this.#policy.decide(now);
     if (decision === null) return false;
     const { pathId } = decision;
+    if (decision.type === 'prove') {
+      this.#agent.check(pathId, now);
+      return false;
+    }
     if (!this.#agent.nominate(pathId, now)) {
       this.#policy.failed(pathId, now);
       return true;
     }
-    if (decision.type === 'probe') return false;
+    if (decision.type === 'probe') {
+      this.#events.suspected(pathId);
+      return false;
+    }
     this.#reason = decision.reason;
     this.#policy.nominationBegan(pathId);
     // The nomination leaves first, then what follows from it.

@@ -3,8 +3,8 @@ import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { JoinOptions } from '../call.ts';
 import { ClientError } from '../errors.ts';
 
-/** The rungs that a Node client has so far. */
-export const nodeRungs: readonly Rung[] = ['udp', 'websocket'];
+/** The rungs that a Node client has. */
+export const nodeRungs: readonly Rung[] = ['udp', 'turn-udp', 'ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'];
 
 const maxRoomLength = 256;
 
@@ -19,7 +19,7 @@ export function checkJoinOptions(options: JoinOptions): ReadonlySet<Rung> {
   }
   const usable = new Set(rungs === undefined ? nodeRungs : rungs.filter((rung) => nodeRungs.includes(rung)));
   if (usable.size === 0) {
-    throw new ClientError('rung-unavailable', { detail: `a Node client has ${nodeRungs.join(' and ')}` });
+    throw new ClientError('rung-unavailable', { detail: `a Node client has ${nodeRungs.join(', ')}` });
   }
   return usable;
 }

@@ -1,7 +1,7 @@
 /** `join()` for Node: session, control channel, offer and answer, ICE on all allowed rungs at once, DTLS. */
 import { randomBytes } from 'node:crypto';
 import type { Rung, Source } from '../../tunnel-protocol/index.ts';
-import type { JoinOptions } from '../call.ts';
+import type { JoinOptions, RungAttempt } from '../call.ts';
 import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
 import { ControlClient, createSession, deleteSession } from '../control/index.ts';
@@ -27,6 +27,8 @@ export type JoinStep = 'session' | 'control' | 'negotiated' | 'media';
 export interface NodeJoinOptions extends JoinOptions {
   /** Told at the end of each step, with the ms since the beginning of the join. */
   readonly onStep?: (step: JoinStep, ms: number) => void;
+  /** Told of each try to open a rung when it has ended, in a join that fails as well; then they are in `call.attempts`. */
+  readonly onAttempt?: (attempt: RungAttempt) => void;
 }
 
 const defaultTimeoutMs = 15_000;
@@ -96,9 +98,19 @@ class JoinAttempt {
     this.#disarm.push(control.on('event', (notice) => void roster.apply(notice)));
 
     const identity = await this.#unlessFailed(identityMade);
-    const transport = new NodeTransport({ identity, control, rungs: this.#rungs, clock: this.#clock });
+    const transport = new NodeTransport({
+      identity,
+      control,
+      rungs: this.#rungs,
+      iceServers: session.iceServers,
+      trust: this.#trust,
+      clock: this.#clock,
+    });
     this.#transport = transport;
     this.#disarm.push(
+      transport.on('attempt', (attempt) => {
+        this.#options.onAttempt?.(attempt);
+      }),
       transport.on('closed', (error) => {
         this.#fail(error);
       }),
@@ -236,9 +248,18 @@ class JoinAttempt {
       case 'control':
         return new ClientError('no-reply', { detail });
       default:
-        return new ClientError('media-unreachable', { detail: `tried: ${[...this.#rungs].join(', ')}` });
+        return new ClientError('media-unreachable', { detail: `tried: ${describeAttempts(this.#transport)}` });
     }
   }
+}
+
+/** The latest word on each rung. */
+function describeAttempts(transport: NodeTransport | null): string {
+  const latest = new Map(transport?.attempts.map((attempt) => [attempt.rung, attempt]));
+  const texts = [...latest.values()].map(
+    ({ rung, outcome, reason }) => `${rung} ${outcome}${reason === undefined ? '' : `: ${reason}`}`,
+  );
+  return texts.join('; ');
 }
 
 /** Random, not zero, and different from each other. */

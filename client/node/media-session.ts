@@ -11,7 +11,7 @@ import {
   encodeSourceDescription,
   publishSections,
 } from '../../tunnel-protocol/index.ts';
-import type { ReportBlock, RtcpPacket, Source } from '../../tunnel-protocol/index.ts';
+import type { ReportBlock, RtcpPacket, SendMeta, Source } from '../../tunnel-protocol/index.ts';
 import type { TrackStats } from '../call.ts';
 import type { ClientClock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
@@ -48,6 +48,7 @@ export class MediaSession {
   readonly #view = new RtpView();
   readonly #reporterSsrc: number;
   #strangers = 0;
+  #frameId = 0;
 
   constructor(options: MediaSessionOptions) {
     this.#options = options;
@@ -62,7 +63,8 @@ export class MediaSession {
     for (const { source, mid, kind } of publishSections) {
       if (!answer.accepted.has(source)) continue;
       const random = (): number => randomBytes(4).readUInt32BE();
-      this.#streams.set(source, new OutgoingStream(mid, kind, ssrcs[source], answer.takesMid, random));
+      const stream = new OutgoingStream(mid, kind, ssrcs[source], answer.takesMid, random, () => ++this.#frameId);
+      this.#streams.set(source, stream);
     }
     this.#reporterSsrc = ssrcs.microphone;
     transport.on('rtp', (packet) => {
@@ -70,6 +72,9 @@ export class MediaSession {
     });
     transport.on('rtcp', (compound) => {
       this.#receiveRtcp(compound);
+    });
+    transport.on('dropped', (meta) => {
+      this.#dropped(meta);
     });
   }
 
@@ -94,7 +99,7 @@ export class MediaSession {
     const { unSubscribe } = track.onReceiveRtp.subscribe((packet) => {
       if (feed.muted) return;
       const rewritten = stream.rewrite(packet, this.#options.clock.now());
-      if (rewritten !== null) this.#options.transport.sendRtp(rewritten);
+      if (rewritten !== null) this.#options.transport.sendRtp(rewritten, stream.meta);
     });
     const feed: Feed = { track, muted, stop: unSubscribe };
     this.#feeds.set(source, feed);
@@ -197,6 +202,16 @@ export class MediaSession {
       const feed = this.#feeds.get(source);
       if (stream.ssrc === mediaSsrc && feed?.muted === false) this.#askFeed(feed, senderSsrc, mediaSsrc);
     }
+  }
+
+  /** The path is too slow for what is sent: the stream goes on with a key frame, which its source is asked for. */
+  #dropped(meta: SendMeta): void {
+    const stream = [...this.#streams.values()].find((each) => each.dropped(meta));
+    if (stream === undefined) return;
+    // Not from within the sending that led to it.
+    queueMicrotask(() => {
+      this.#askSource(this.#reporterSsrc, stream.ssrc);
+    });
   }
 
   #askFeed({ track }: Feed, senderSsrc: number, mediaSsrc: number): void {

@@ -7,6 +7,7 @@ import type {
   CallStats,
   PublishOptions,
   PublishedTrack,
+  RungAttempt,
   SubscribeOptions,
   TrackEvent,
 } from '../call.ts';
@@ -86,6 +87,11 @@ export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements C
   get rung(): Rung {
     // A call is made when media can flow, so there is one.
     return this.#parts.transport.rung ?? 'websocket';
+  }
+
+  /** Every try to open a rung since the join began, oldest first; the latest 64. */
+  get attempts(): readonly RungAttempt[] {
+    return this.#parts.transport.attempts;
   }
 
   get self(): ParticipantInfo {

@@ -13,6 +13,8 @@ import { explainConnectionError, isCertificateError } from './tls-trust.ts';
 import type { TlsTrust } from './tls-trust.ts';
 
 const maxProblemBytes = 16_384;
+/** `ws` itself offers nothing; firewalls reset what does not say that it is HTTP, and edges serve what does at less cost. */
+const http1 = { ALPNProtocols: ['http/1.1'] };
 
 export function nodeSocketFactory(trust: TlsTrust): OpenTunnelSocket {
   return (url, subprotocols) => new NodeSocket(url, subprotocols, trust);
@@ -29,6 +31,7 @@ class NodeSocket implements TunnelSocket {
   constructor(url: string, subprotocols: readonly string[], trust: TlsTrust) {
     const socket = new WebSocket(url, [...subprotocols], {
       ...trust,
+      ...http1,
       perMessageDeflate: false,
       followRedirects: false,
       handshakeTimeout: 10_000,

@@ -40,13 +40,14 @@ t.test('it climbs when the better rung was answered again, over some time', (t) 
   policy.heard('ws', 900);
   policy.validated('udp', 1000);
   policy.answered('udp', 1000);
-  t.equal(policy.decide(1000 + provenMs), null, 'one lucky reply proves nothing');
-  policy.answered('udp', 1500);
-  t.equal(policy.decide(1500), null);
   policy.heard('ws', 1500);
+  t.equal(policy.decide(1500), null);
   t.equal(policy.nextTimeout(1500), 1000 + provenMs);
   policy.heard('ws', 1000 + provenMs);
-  t.same(policy.decide(1000 + provenMs), { type: 'nominate', pathId: 'udp', reason: 'better-rung-proven' });
+  t.same(policy.decide(1000 + provenMs), { type: 'prove', pathId: 'udp' }, 'one lucky reply proves nothing');
+  t.equal(policy.decide(1000 + provenMs), null, 'asked once');
+  policy.answered('udp', 1100 + provenMs);
+  t.same(policy.decide(1100 + provenMs), { type: 'nominate', pathId: 'udp', reason: 'better-rung-proven' });
   t.end();
 });
 
@@ -119,6 +120,21 @@ t.test('a pinned rung is gone to and stayed at, until it fails', (t) => {
   policy.failed('ws', 5000);
   t.equal(policy.pinned, null);
   t.match(policy.decide(5000), { pathId: 'udp', reason: 'rung-failed' });
+  t.end();
+});
+
+t.test('on the way to a pinned rung that is still being opened, it stays where it is', (t) => {
+  const policy = policyWith('ws', 'udp');
+  nominate(policy, 'ws');
+  policy.pin('turn-tls');
+  policy.answered('udp', 3000);
+  policy.heard('ws', 3000);
+  t.equal(policy.decide(3000), null, 'UDP is proven');
+  policy.checking('tls', 'turn-tls');
+  t.ok(policy.hasHope('turn-tls'));
+  t.notOk(policy.isValid('turn-tls'));
+  policy.validated('tls', 3100);
+  t.same(policy.decide(3100), { type: 'nominate', pathId: 'tls', reason: 'requested' });
   t.end();
 });
 

@@ -8,7 +8,10 @@ import type { RungReason } from '../call.ts';
 
 export type PathDecision =
   | { readonly type: 'nominate'; readonly pathId: string; readonly reason: RungReason }
-  | { readonly type: 'probe'; readonly pathId: string };
+  /** The nominated path is silent. */
+  | { readonly type: 'probe'; readonly pathId: string }
+  /** A better path lacks a proof. */
+  | { readonly type: 'prove'; readonly pathId: string };
 
 interface KnownPath {
   readonly id: string;
@@ -69,6 +72,16 @@ export class PathPolicy {
 
   isValid(rung: Rung): boolean {
     return this.#best((path) => path.rung === rung) !== null;
+  }
+
+  /** A path of the rung is valid or being checked. */
+  hasHope(rung: Rung): boolean {
+    return this.isValid(rung) || [...this.#checking.values()].includes(rung);
+  }
+
+  /** The rung failed lately: it is not climbed to for a while. */
+  isPenalised(rung: Rung, now: number): boolean {
+    return now < (this.#penalties.get(rung)?.until ?? -Infinity);
   }
 
   /** A path is being checked: nothing is known of it yet. */
@@ -154,9 +167,14 @@ export class PathPolicy {
       current.probedAt = now;
       return { type: 'probe', pathId: current.id };
     }
-    if (current.rung === this.#pinned) return null;
+    // On the way to what was asked for, nothing else is gone to.
+    if (this.#pinned !== null) return null;
     const better = this.#best((path) => rank(path.rung) < rank(current.rung) && this.#isProven(path, now));
-    return better === null ? null : { type: 'nominate', pathId: better.id, reason: 'better-rung-proven' };
+    if (better !== null) return { type: 'nominate', pathId: better.id, reason: 'better-rung-proven' };
+    const unproven = this.#best((path) => rank(path.rung) < rank(current.rung) && now >= this.#proveAt(path));
+    if (unproven === null) return null;
+    unproven.probedAt = now;
+    return { type: 'prove', pathId: unproven.id };
   }
 
   /** When to ask `decide` again, which was just asked at `now`; null when only events can change its mind. */
@@ -170,7 +188,9 @@ export class PathPolicy {
       after(now, current.heardAt + failAfterMs) ?? Infinity,
     );
     for (const path of this.#paths.values()) {
-      if (rank(path.rung) >= rank(current.rung) || path.answers < provenAnswers) continue;
+      if (rank(path.rung) >= rank(current.rung)) continue;
+      if (this.#pinned === null) due = Math.min(due, after(now, this.#proveAt(path)) ?? Infinity);
+      if (path.answers < provenAnswers) continue;
       const provenAt = Math.max(path.validSince + provenMs, this.#penalties.get(path.rung)?.until ?? 0);
       due = Math.min(due, after(now, provenAt) ?? Infinity);
     }
@@ -195,9 +215,14 @@ export class PathPolicy {
     return best;
   }
 
+  /** When to ask it once more, rather than to wait for its consent's check. */
+  #proveAt(path: KnownPath): number {
+    const asked = path.answers >= provenAnswers || path.probedAt !== -Infinity;
+    return asked ? Infinity : Math.max(path.validSince + provenMs, this.#penalties.get(path.rung)?.until ?? 0);
+  }
+
   #isProven(path: KnownPath, now: number): boolean {
-    const penalty = this.#penalties.get(path.rung);
-    if (penalty !== undefined && now < penalty.until) return false;
+    if (this.isPenalised(path.rung, now)) return false;
     if (now - path.heardAt > believedMs) return false;
     return path.answers >= provenAnswers && now - path.validSince >= provenMs;
   }

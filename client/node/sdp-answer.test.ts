@@ -30,6 +30,7 @@ function answerTo(text: string, change: (line: string) => string | null = (line)
           'a=candidate:2 1 udp 200 2001:db8::1 5000 typ host',
           'a=candidate:2 1 udp 200 2001:db8::1 5000 typ host',
           'a=candidate:3 1 tcp 300 192.0.2.1 5000 typ host tcptype passive',
+          'a=candidate:3 1 tcp 400 192.0.2.1 9 typ host tcptype active',
           'a=candidate:4 1 udp 300 somebody.local 5000 typ host',
           'a=candidate:5 1 udp 300 192.0.2.1 0 typ host',
         ];
@@ -71,6 +72,7 @@ t.test('an answer is read', (t) => {
     { address: '2001:db8::1', port: 5000 },
     { address: '192.0.2.1', port: 5000 },
   ]);
+  t.same(answer.tcpCandidates, [{ address: '192.0.2.1', port: 5000 }]);
   t.same([...answer.accepted], ['microphone', 'camera', 'screen']);
   t.same([...answer.slots.keys()], [...videoSlotMids, ...audioSlotMids]);
   t.same(answer.slots.get('9'), { kind: 'audio', ssrc: 1006 });

@@ -11,6 +11,8 @@ export interface Answer {
   readonly fingerprint: DtlsFingerprint;
   /** UDP candidates, best first, without doubles. */
   readonly candidates: readonly TransportAddress[];
+  /** TCP candidates that take connections (RFC 6544, `tcptype passive`), likewise. */
+  readonly tcpCandidates: readonly TransportAddress[];
   /** By mid; slots that the server does not use are missing. */
   readonly slots: ReadonlyMap<string, { readonly kind: MediaKind; readonly ssrc: number }>;
   /** The sources that the server would take. */
@@ -22,7 +24,8 @@ export interface Answer {
 type ParsedMedia = ReturnType<typeof parse>['media'][number];
 
 const maxAnswerLength = 65_536;
-const maxCandidates = 8;
+const maxUdpCandidates = 8;
+const maxTcpCandidates = 3;
 
 /** Throws ClientError `bad-answer`. */
 export function readAnswer(sdp: string): Answer {
@@ -62,7 +65,8 @@ export function readAnswer(sdp: string): Answer {
   return {
     ice: { ufrag: textOf(ufrag), pwd: textOf(pwd) },
     fingerprint: { algorithm: fingerprint.type, value: fingerprint.hash },
-    candidates: readCandidates(parsed.media),
+    candidates: readCandidates(parsed.media, 'udp', maxUdpCandidates),
+    tcpCandidates: readCandidates(parsed.media, 'tcp', maxTcpCandidates),
     slots,
     accepted,
     takesMid: first.ext?.some(({ value, uri }) => value === extensionIds.mid && uri === extensionUri.mid) ?? false,
@@ -86,13 +90,14 @@ function isUsed(media: ParsedMedia, direction: string): boolean {
   );
 }
 
-function readCandidates(sections: readonly ParsedMedia[]): TransportAddress[] {
+function readCandidates(sections: readonly ParsedMedia[], wanted: 'udp' | 'tcp', most: number): TransportAddress[] {
   const found = sections
     .flatMap((media) => media.candidates ?? [])
-    .filter(({ transport, component, ip, port }) => {
-      return transport.toLowerCase() === 'udp' && component === 1 && isIP(ip) !== 0 && port > 0 && port <= 65_535;
+    .filter(({ transport, component, ip, port, tcptype }) => {
+      if (transport.toLowerCase() !== wanted || (wanted === 'tcp' && tcptype !== 'passive')) return false;
+      return component === 1 && isIP(ip) !== 0 && port > 0 && port <= 65_535;
     })
     .sort((a, b) => b.priority - a.priority);
   const unique = new Map(found.map(({ ip, port }) => [`${ip} ${String(port)}`, { address: ip, port }]));
-  return [...unique.values()].slice(0, maxCandidates);
+  return [...unique.values()].slice(0, most);
 }

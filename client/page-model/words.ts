@@ -1,5 +1,8 @@
 /** Problems in plain words: what happened, and what to do. Never a code alone. */
+import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { ClientErrorCode } from '../errors.ts';
+import { isNativeRung, nativeRungs } from './ice-plan.ts';
+import { rungNames } from './ladder-words.ts';
 
 export interface Words {
   readonly title: string;
@@ -38,12 +41,12 @@ const ofError: Partial<Record<ClientErrorCode, Words>> = {
   'media-unreachable': {
     title: 'Sound and picture cannot get through.',
     advice:
-      'The server answers, but this network blocks UDP to it, and this version of the page can use nothing else. ' +
-      'Try another network, such as a phone’s hotspot, or ask your network team to open the server’s UDP port.',
+      'The server answers, but this network lets neither UDP nor TCP nor TURN through to it. ' +
+      'Try another network, such as a phone’s hotspot, or ask your network team to open the server’s ports.',
   },
   'rung-unavailable': {
-    title: 'This page cannot use that way of connecting yet.',
-    advice: 'Join without the “rung” setting in the address: the page then uses UDP.',
+    title: 'That way of connecting is not to be had here.',
+    advice: 'Join without the “rung” setting in the address: the page then finds the best way by itself.',
   },
   'connection-lost': {
     title: 'The connection was lost.',
@@ -115,19 +118,38 @@ export function wordsForDevice(device: Device, name: string): Words {
   }
 }
 
-/** Said when a link asks for a rung that the page does not have; null when the page can follow it. */
-export function wordsForRung(rung: string | null, unknownRung: string | null): Words | null {
+/** Said before joining when a link asks for a rung that the page does not have; null when the page can follow it. */
+export function wordsForRung(rung: Rung | null, unknownRung: string | null): Words | null {
   if (unknownRung !== null) {
     return {
       title: `The address asks for a rung named “${unknownRung}”, which does not exist.`,
       advice: 'Remove “rung” from the address to let the page choose.',
     };
   }
-  if (rung === null || rung === 'udp') return null;
+  if (rung === null || isNativeRung(rung)) return null;
   return {
-    title: `The address asks for the rung “${rung}”, but this version of the page can use only udp.`,
+    title: `The address asks for the rung “${rung}”, which this page does not have yet.`,
     advice:
-      'The page’s own media stack for tunnels comes with a later version. Until then, the Node client can join by ' +
-      'websocket: npx sallyport join <address> --room <room> --rung websocket. Here you can join by udp instead.',
+      `This version of the page has ${nativeRungs.join(', ')}; its own media stack for tunnels comes with a later one. ` +
+      'Until then, the Node client can join by websocket: npx sallyport join <address> --room <room> --rung websocket.',
+  };
+}
+
+/** Errors of a join that may come of the one rung that a link allows. */
+export type LostRungCode = 'rung-unavailable' | 'media-unreachable';
+
+/** Said when joining by the only rung that the link allows has failed. */
+export function wordsForLostRung(rung: Rung, code: LostRungCode): Words {
+  if (code === 'rung-unavailable') {
+    return {
+      title: `The address asks for the rung “${rung}”, which this server does not offer.`,
+      advice: 'Remove “rung” from the address to let the page choose.',
+    };
+  }
+  return {
+    title: `Sound and picture cannot get through by ${rungNames[rung]}.`,
+    advice:
+      `The address allows only the rung “${rung}”, and this network, or the server, does not let it through. ` +
+      'Remove “rung” from the address to let the page choose.',
   };
 }

@@ -1,7 +1,8 @@
 /** The demo page: from the link and the form to a call, and back. */
 import { ClientError } from '../errors.ts';
 import { callLink, readLink, withTokenInFragment } from '../page-model/link.ts';
-import { wordsForError, wordsForRung } from '../page-model/words.ts';
+import { wordsForError, wordsForLostRung, wordsForRung } from '../page-model/words.ts';
+import type { LostRungCode } from '../page-model/words.ts';
 import { join } from './browser-call.ts';
 import type { BrowserCall, JoinStep } from './browser-call.ts';
 import { CallView } from './call-view.ts';
@@ -47,9 +48,7 @@ function open(): void {
   joinView.open(link.room || remembered.room, link.name || remembered.name);
   const words = wordsForRung(link.rung, link.unknownRung);
   if (words !== null) {
-    const plain = new URL(location.href);
-    plain.searchParams.delete('rung');
-    joinView.problem(words, { label: 'Join by UDP instead', href: plain.href });
+    joinView.problem(words, letPageChoose());
   } else if (link.join) {
     void enter(link.name || remembered.name || 'Guest', link.room);
   }
@@ -74,8 +73,20 @@ async function enter(name: string, room: string): Promise<void> {
     hold(call, room);
   } catch (error) {
     joinView.busy(null);
-    joinView.problem(wordsOf(error));
+    if (link.rung !== null && isOfRung(error))
+      joinView.problem(wordsForLostRung(link.rung, error.code), letPageChoose());
+    else joinView.problem(wordsOf(error));
   }
+}
+
+function letPageChoose(): { label: string; href: string } {
+  const plain = new URL(location.href);
+  plain.searchParams.delete('rung');
+  return { label: 'Join by the best way instead', href: plain.href };
+}
+
+function isOfRung(error: unknown): error is ClientError & { code: LostRungCode } {
+  return error instanceof ClientError && (error.code === 'rung-unavailable' || error.code === 'media-unreachable');
 }
 
 /** Those that are wanted and not on yet. One that fails is said, and the call goes on without it. */
@@ -100,14 +111,13 @@ function hold(call: BrowserCall, room: string): void {
 
   let controlTimer: number | undefined;
   call.on('stats', () => {
-    strip.show(call.stats());
+    strip.update();
   });
   call.on('rung', (change) => {
     strip.rungChanged(change);
   });
   call.on('media', ({ connected }) => {
     strip.mediaChanged(connected);
-    strip.show(call.stats());
     if (connected) clearNotice('media');
     else {
       notify(

@@ -1,14 +1,14 @@
-/** `join()` of call.ts for browsers: control channel over WebSocket, media by the browser's own WebRTC over UDP. */
+/** `join()` of call.ts for browsers: control channel over WebSocket, media by the browser's own WebRTC and its ICE. */
 import { audioSlotMids, videoSlotMids } from '../../tunnel-protocol/index.ts';
-import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { JoinOptions, TrackEvent } from '../call.ts';
 import { ControlClient, createSession, deleteSession } from '../control/index.ts';
 import type { FetchLike } from '../control/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
+import { isNativeRung, nativeRungs, planIce } from '../page-model/ice-plan.ts';
+import type { IcePlan } from '../page-model/ice-plan.ts';
 import { Roster } from '../page-model/roster.ts';
 import { clientVersion } from '../version.ts';
 import { CallSampler } from './call-sampler.ts';
-import type { CallSample } from './call-sampler.ts';
 import { BrowserCall } from './connected-call.ts';
 import { MediaConnection } from './media-connection.ts';
 import { openWebSocketTunnel } from './web-socket-tunnel.ts';
@@ -24,8 +24,6 @@ export interface BrowserJoinOptions extends JoinOptions {
 }
 
 const defaultTimeoutMs = 15_000;
-/** What a browser's own ICE can end on. */
-const nativeRungs: readonly Rung[] = ['udp'];
 
 /** Resolves when media can flow. Rejects with a ClientError, and leaves nothing behind. */
 export async function join(url: string, options: BrowserJoinOptions): Promise<BrowserCall> {
@@ -47,7 +45,7 @@ function checkOptions({ room, rungs, timeoutMs }: BrowserJoinOptions): void {
   }
   if (room === '') throw new ClientError('bad-option', { detail: 'room is empty' });
   if (timeoutMs !== undefined && !(timeoutMs > 0)) throw new ClientError('bad-option', { detail: 'timeoutMs' });
-  if (rungs !== undefined && !rungs.some((rung) => nativeRungs.includes(rung))) {
+  if (rungs !== undefined && !rungs.some(isNativeRung)) {
     throw new ClientError('rung-unavailable', { detail: `this client has ${nativeRungs.join(', ')} only` });
   }
 }
@@ -58,6 +56,7 @@ class JoinAttempt {
   readonly #abort = new AbortController();
   readonly #cleanUp: (() => void)[] = [];
   readonly #onFailure: (() => void)[] = [];
+  #media: MediaConnection | null = null;
   #step: JoinStep = 'session';
   #stepBegan = performance.now();
   readonly #spent: Record<JoinStep, number> = { session: 0, control: 0, negotiation: 0, media: 0 };
@@ -85,13 +84,17 @@ class JoinAttempt {
     this.#begin('session');
     const asked = createSession(this.#url, { ...request, signal: this.#abort.signal }, browserFetch);
     const media = new MediaConnection();
+    this.#media = media;
     this.#onFailure.push(() => {
       media.close();
     });
     const session = await this.#unlessAborted(asked);
-    media.useServers(session.iceServers.map(asRtcIceServer));
     const dropSession = (): void => void deleteSession(this.#url, session, browserFetch);
     this.#onFailure.push(dropSession);
+    const plan = planIce(session.iceServers, this.#options.rungs);
+    const [bestRung] = plan.rungs;
+    if (bestRung === undefined) throw noneOffered(this.#options);
+    useServers(media, plan);
 
     this.#begin('control');
     const control = new ControlClient({
@@ -132,6 +135,7 @@ class JoinAttempt {
     this.#begin(null);
     const sampler = new CallSampler(media.peer);
     const firstSample = await this.#unlessAborted(sampler.sample());
+    media.attempts.observe(firstSample.ice, performance.now());
     return new BrowserCall(
       {
         sessionId: session.sessionId,
@@ -140,7 +144,8 @@ class JoinAttempt {
         sampler,
         roster,
         firstSample,
-        rung: rungOf(firstSample),
+        // DTLS has come through a pair of candidates, so there is one, though not every browser tells which.
+        rung: firstSample.ice.selected ?? bestRung,
         joinSplit: {
           sessionMs: this.#spent.session,
           controlMs: this.#spent.control,
@@ -194,20 +199,32 @@ class JoinAttempt {
       case 'negotiation':
         return new ClientError('no-reply');
       case 'media':
-        return new ClientError('media-unreachable');
+        return new ClientError('media-unreachable', { detail: triedRungs(this.#media) });
     }
   }
 }
 
 const browserFetch: FetchLike = (url, init) => fetch(url, { ...init, credentials: 'omit' });
 
-function asRtcIceServer(server: {
-  urls: string | readonly string[];
-  username?: string;
-  credential?: string;
-}): RTCIceServer {
-  const { urls, ...credentials } = server;
-  return { urls: typeof urls === 'string' ? urls : [...urls], ...credentials };
+/** Throws ClientError `bad-answer` when the browser cannot take the servers. */
+function useServers(media: MediaConnection, plan: IcePlan): void {
+  try {
+    media.usePlan(plan);
+  } catch (error) {
+    throw new ClientError('bad-answer', { detail: 'iceServers', cause: error });
+  }
+}
+
+function noneOffered({ rungs = [] }: BrowserJoinOptions): ClientError {
+  return new ClientError('rung-unavailable', {
+    detail: `the server offers no ${rungs.filter(isNativeRung).join(', ')}`,
+  });
+}
+
+/** One line for support: `udp: pending, ice-tcp: failed, no answer`. */
+function triedRungs(media: MediaConnection | null): string {
+  const tried = media?.attempts.list(performance.now()) ?? [];
+  return tried.map(({ rung, outcome, reason }) => [`${rung}: ${outcome}`, reason ?? []].flat().join(', ')).join('; ');
 }
 
 function mediaConnected(media: MediaConnection): Promise<void> {
@@ -217,18 +234,13 @@ function mediaConnected(media: MediaConnection): Promise<void> {
       else if (media.state === 'failed') {
         // ICE got through and DTLS did not, or ICE itself did not.
         const reached = ['connected', 'completed'].includes(media.peer.iceConnectionState);
-        reject(new ClientError(reached ? 'handshake-failed' : 'media-unreachable'));
+        reject(new ClientError(reached ? 'handshake-failed' : 'media-unreachable', { detail: triedRungs(media) }));
       } else return;
       stopWatching();
     };
     const stopWatching = media.on('state', look);
     look();
   });
-}
-
-/** DTLS has come through a pair of candidates, so there is one; a browser that does not tell uses UDP. */
-function rungOf({ rung }: CallSample): Rung {
-  return rung ?? 'udp';
 }
 
 function slotTracks(media: MediaConnection): TrackEvent<MediaStreamTrack>[] {

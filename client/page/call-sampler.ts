@@ -1,7 +1,9 @@
 /** Turns the peer connection's getStats (W3C webrtc-stats) into the figures of a call, once a second. */
 import { audioSlotMids, publishSections, videoSlotMids } from '../../tunnel-protocol/index.ts';
-import type { MediaKind, Rung } from '../../tunnel-protocol/index.ts';
+import type { MediaKind } from '../../tunnel-protocol/index.ts';
 import type { TrackStats } from '../call.ts';
+import { readIce } from './ice-stats.ts';
+import type { IceSample, IceStatsEntry } from './ice-stats.ts';
 
 export interface BrowserTrackStats extends TrackStats {
   /** Decoded or encoded so far; with simulcast those of the best layer that is sent. 0 for audio. */
@@ -17,9 +19,7 @@ export interface BrowserTrackStats extends TrackStats {
 }
 
 export interface CallSample {
-  /** Null before a pair of candidates is selected. */
-  readonly rung: Rung | null;
-  readonly roundTripMs: number | null;
+  readonly ice: IceSample;
   readonly tracks: readonly BrowserTrackStats[];
   readonly packetsSent: number;
   readonly bytesSent: number;
@@ -40,9 +40,7 @@ export interface CallSample {
 const windowSamples = 5;
 
 /** The members used here, of all types of entry; every one may be missing. */
-interface StatsEntry {
-  readonly id: string;
-  readonly type: string;
+interface StatsEntry extends IceStatsEntry {
   readonly timestamp: number;
   readonly mid?: string;
   readonly kind?: MediaKind;
@@ -63,12 +61,6 @@ interface StatsEntry {
   readonly frameHeight?: number;
   readonly totalAudioEnergy?: number;
   readonly totalSamplesReceived?: number;
-  readonly selectedCandidatePairId?: string;
-  readonly localCandidateId?: string;
-  readonly currentRoundTripTime?: number;
-  readonly candidateType?: string;
-  readonly protocol?: string;
-  readonly relayProtocol?: string;
 }
 
 interface Totals {
@@ -97,7 +89,6 @@ export class CallSampler {
     const all = [...entries.values()];
     const remotes = all.filter((entry) => entry.type === 'remote-inbound-rtp');
     const tracks = mids.flatMap((mid) => trackStats(mid, all, remotes));
-    const pair = selectedPair(entries);
     const sum = (direction: TrackStats['direction'], of: 'packets' | 'bytes' | 'lost'): number =>
       tracks.reduce((total, track) => (track.direction === direction ? total + track[of] : total), 0);
     const totals = {
@@ -108,8 +99,7 @@ export class CallSampler {
       packetsLost: sum('receive', 'lost'),
     };
     return {
-      rung: pair === undefined ? null : rungOf(entries.get(pair.localCandidateId ?? '')),
-      roundTripMs: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1_000,
+      ice: readIce(entries),
       tracks,
       ...totals,
       ...this.#rates({ at: performance.now(), ...totals }),
@@ -180,23 +170,6 @@ function trackStats(
     audioEnergy: first.totalAudioEnergy ?? 0,
     audioSamples: first.totalSamplesReceived ?? 0,
   };
-}
-
-function selectedPair(entries: ReadonlyMap<string, StatsEntry>): StatsEntry | undefined {
-  for (const entry of entries.values()) {
-    if (entry.type !== 'transport' || entry.selectedCandidatePairId === undefined) continue;
-    const pair = entries.get(entry.selectedCandidatePairId);
-    if (pair !== undefined) return pair;
-  }
-  return undefined;
-}
-
-/** How the nearer half of the pair leaves this machine: directly, or through a TURN server, and over what. */
-function rungOf(local: StatsEntry | undefined): Rung | null {
-  if (local === undefined) return null;
-  if (local.candidateType !== 'relay') return local.protocol === 'tcp' ? 'ice-tcp' : 'udp';
-  if (local.relayProtocol === 'tls') return 'turn-tls';
-  return local.relayProtocol === 'tcp' ? 'turn-tcp' : 'turn-udp';
 }
 
 function largest(values: readonly number[]): number | null {

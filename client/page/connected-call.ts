@@ -5,16 +5,19 @@ import type {
   CallEvents,
   PublishOptions,
   PublishedTrack,
-  RungReason,
+  RungAttempt,
   SubscribeOptions,
   TrackEvent,
 } from '../call.ts';
 import type { ControlClient } from '../control/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
+import { isBetterRung } from '../page-model/ice-plan.ts';
 import type { Roster } from '../page-model/roster.ts';
 import { CallSampler } from './call-sampler.ts';
 import type { BrowserTrackStats, CallSample } from './call-sampler.ts';
+import { lookAtIce } from './ice-stats.ts';
+import type { IceSample } from './ice-stats.ts';
 import type { MediaConnection } from './media-connection.ts';
 import { MediaKeeper } from './media-keeper.ts';
 import { Published } from './published.ts';
@@ -31,8 +34,7 @@ export interface JoinSplit {
   readonly mediaMs: number;
 }
 
-export interface BrowserCallStats extends ReturnType<Call['stats']>, Omit<CallSample, 'rung'> {
-  readonly rung: Rung;
+export interface BrowserCallStats extends ReturnType<Call['stats']>, Omit<CallSample, 'ice'> {
   readonly tracks: readonly BrowserTrackStats[];
   readonly joinSplit: JoinSplit;
   /** False while media is interrupted. */
@@ -101,14 +103,25 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
       this.#end(error);
     });
     media.on('state', (state) => {
-      if (state === 'connected') void this.#takeSample('rung-failed');
+      if (state === 'connected') void this.#takeSample();
       this.emit('media', { connected: state === 'connected' });
     });
-    this.#timer = setInterval(() => void this.#takeSample('better-rung-proven'), sampleIntervalMs);
+    media.on('pair', () => void this.#lookAtIce());
+    this.#timer = setInterval(() => void this.#takeSample(), sampleIntervalMs);
   }
 
   get rung(): Rung {
     return this.#rung;
+  }
+
+  /** Every rung that ICE tried since the join began, oldest first; the latest 64. */
+  get attempts(): readonly RungAttempt[] {
+    return this.#parts.media.attempts.list(performance.now());
+  }
+
+  /** What became of each rung in the latest negotiation; those that were not allowed are not in it. */
+  get ladder(): ReadonlyMap<Rung, RungAttempt> {
+    return this.#parts.media.attempts.latest(performance.now());
   }
 
   get self(): ParticipantInfo {
@@ -202,8 +215,10 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
 
   stats(): BrowserCallStats {
     const { control, media, joinSplit } = this.#parts;
+    const { ice, ...figures } = this.#sample;
     return {
-      ...this.#sample,
+      ...figures,
+      roundTripMs: ice.roundTripMs,
       rung: this.#rung,
       controlRung: this.controlRung,
       controlRoundTripMs: control.roundTripMs,
@@ -223,16 +238,31 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#end(null);
   }
 
-  async #takeSample(reason: RungReason): Promise<void> {
+  async #takeSample(): Promise<void> {
     const sample = await this.#parts.sampler.sample();
     if (this.#closed) return;
     this.#sample = sample;
-    const from = this.#rung;
-    if (sample.rung !== null && sample.rung !== from) {
-      this.#rung = sample.rung;
-      this.emit('rung', { from, to: sample.rung, reason });
-    }
+    this.#note(sample.ice);
     this.emit('stats', this.stats());
+  }
+
+  /** Between two samples, so that a change is seen at once. */
+  async #lookAtIce(): Promise<void> {
+    const ice = await lookAtIce(this.#parts.media.peer);
+    if (!this.#closed) this.#note(ice);
+  }
+
+  #note(ice: IceSample): void {
+    this.#parts.media.attempts.observe(ice, performance.now());
+    const from = this.#rung;
+    const to = ice.selected;
+    if (to === null || to === from) return;
+    this.#rung = to;
+    const reason = isBetterRung(to, from) ? 'better-rung-proven' : 'rung-failed';
+    this.emit('rung', { from, to, reason });
+    // Browsers check a pair that they have just selected once in 2.5 s at worst; the server goes on sending to where the
+    // last nomination came from until then. A restart nominates at once.
+    if (reason === 'rung-failed') void this.#keeper.restart().catch(() => undefined);
   }
 
   #publishedOf(track: MediaStreamTrack): Published {

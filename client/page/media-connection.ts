@@ -3,6 +3,9 @@ import { audioSlotMids, dataMid, publishSections, videoSlotMids } from '../../tu
 import type { MediaKind, Source } from '../../tunnel-protocol/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
+import { IceAttempts } from '../page-model/ice-attempts.ts';
+import { keepCandidates, rungOfUrl } from '../page-model/ice-plan.ts';
+import type { IcePlan } from '../page-model/ice-plan.ts';
 
 /** `interrupted` may heal by itself, `failed` needs an ICE restart, `closed` is for good. */
 export type MediaState = 'connecting' | 'connected' | 'interrupted' | 'failed' | 'closed';
@@ -22,12 +25,20 @@ const cameraEncodings: RTCRtpEncodingParameters[] = [
 ];
 const screenEncodings: RTCRtpEncodingParameters[] = [{ maxBitrate: 1_500_000, maxFramerate: 15 }];
 
-export class MediaConnection extends Emitter<{ state: MediaState }> {
+interface MediaConnectionEvents {
+  state: MediaState;
+  /** ICE has selected a pair, or another one. */
+  pair: null;
+}
+
+export class MediaConnection extends Emitter<MediaConnectionEvents> {
   readonly peer: RTCPeerConnection;
+  readonly attempts = new IceAttempts();
   readonly #senders = new Map<Source, RTCRtpSender>();
   readonly #receivers = new Map<string, RTCRtpReceiver>();
   #state: MediaState = 'connecting';
   #negotiating: Promise<void> = Promise.resolve();
+  #plan: IcePlan = { iceServers: [], iceTransportPolicy: 'all', transports: [], rungs: [] };
 
   /** Takes some 35 ms of work, so it is better made while something else is waited for. */
   constructor() {
@@ -49,11 +60,14 @@ export class MediaConnection extends Emitter<{ state: MediaState }> {
     this.peer.onconnectionstatechange = this.peer.oniceconnectionstatechange = () => {
       this.#update();
     };
+    this.#watchRelays();
   }
 
-  /** Before the first negotiation: candidates are gathered from then on. */
-  useServers(iceServers: readonly RTCIceServer[]): void {
-    this.peer.setConfiguration({ ...configuration, iceServers: [...iceServers] });
+  /** Before the first negotiation. ICE restarts follow the same plan. */
+  usePlan(plan: IcePlan): void {
+    this.#plan = plan;
+    const { iceServers, iceTransportPolicy } = plan;
+    this.peer.setConfiguration({ ...configuration, iceServers: iceServers.map(asRtcIceServer), iceTransportPolicy });
   }
 
   get state(): MediaState {
@@ -70,12 +84,14 @@ export class MediaConnection extends Emitter<{ state: MediaState }> {
    */
   negotiate(iceRestart: boolean, exchange: (offer: string) => Promise<string>): Promise<void> {
     const run = async (): Promise<void> => {
+      this.attempts.begin(this.#plan.rungs, performance.now());
       await this.peer.setLocalDescription(await this.peer.createOffer({ iceRestart }));
       this.#checkShape();
       // Candidates need not be waited for: the server is ICE-lite and answers whoever proves to know the password.
       try {
         const answer = await exchange(this.peer.localDescription?.sdp ?? '');
-        await this.peer.setRemoteDescription({ type: 'answer', sdp: answer });
+        await this.peer.setRemoteDescription({ type: 'answer', sdp: this.#followPlan(answer) });
+        this.#watchPair();
       } catch (error) {
         if (this.peer.signalingState === 'have-local-offer') await this.peer.setLocalDescription({ type: 'rollback' });
         throw error;
@@ -97,6 +113,38 @@ export class MediaConnection extends Emitter<{ state: MediaState }> {
     this.peer.close();
     // A closed peer connection reports nothing by itself.
     this.#update();
+  }
+
+  /** Rejects an answer that has no candidate for what the plan allows: there is nothing to wait for. */
+  #followPlan(answer: string): string {
+    const { sdp, transports } = keepCandidates(answer, this.#plan.transports);
+    const now = performance.now();
+    if (!transports.includes('tcp')) this.attempts.notOffered('ice-tcp', now);
+    if (!transports.includes('udp')) this.attempts.notOffered('udp', now);
+    if (transports.length > 0) return sdp;
+    throw new ClientError('rung-unavailable', { detail: `the server offers no ${this.#plan.rungs.join(', ')}` });
+  }
+
+  #watchRelays(): void {
+    this.peer.onicecandidate = ({ candidate }) => {
+      // Newer than TypeScript's types; browsers without it leave the attempt open until its pairs tell.
+      const { url } = (candidate ?? {}) as { url?: string | null };
+      const rung = candidate?.type === 'relay' && typeof url === 'string' ? rungOfUrl(url) : null;
+      if (rung !== null) this.attempts.relayAnswered(rung);
+    };
+    this.peer.onicecandidateerror = ({ url, errorCode, errorText }) => {
+      const rung = rungOfUrl(url);
+      if (rung !== null) this.attempts.relayFailed(rung, `${errorText} (${String(errorCode)})`, performance.now());
+    };
+  }
+
+  /** With everything in one bundle there is one transport for all. */
+  #watchPair(): void {
+    const transport = this.peer.getTransceivers()[0]?.sender.transport?.iceTransport;
+    if (transport === undefined) return;
+    transport.onselectedcandidatepairchange = () => {
+      this.emit('pair', null);
+    };
   }
 
   #addReceiver(kind: MediaKind, mid: string): void {
@@ -122,6 +170,10 @@ export class MediaConnection extends Emitter<{ state: MediaState }> {
     this.#state = state;
     this.emit('state', state);
   }
+}
+
+function asRtcIceServer({ urls, ...credentials }: IcePlan['iceServers'][number]): RTCIceServer {
+  return { urls: typeof urls === 'string' ? urls : [...urls], ...credentials };
 }
 
 function stateOf(connection: RTCPeerConnectionState, ice: RTCIceConnectionState, before: MediaState): MediaState {

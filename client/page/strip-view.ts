@@ -1,31 +1,15 @@
 /** The live strip: which rung carries the call, how long joining took, and how good the connection is. */
 import { publishSections, rungs, videoSlotMids } from '../../tunnel-protocol/index.ts';
 import type { Rung } from '../../tunnel-protocol/index.ts';
-import type { RungChange, RungReason } from '../call.ts';
+import type { RungChange } from '../call.ts';
 import { bitrateText, lossText, millisecondsText, pictureText, secondsText } from '../page-model/format.ts';
+import { nativeRungs } from '../page-model/ice-plan.ts';
+import { changeText, rungLine, rungNames } from '../page-model/ladder-words.ts';
 import type { BrowserCall, BrowserCallStats } from './browser-call.ts';
 import { byId, element, setText } from './dom.ts';
 
-const rungNames: Readonly<Record<Rung, string>> = {
-  udp: 'UDP, direct',
-  'turn-udp': 'TURN over UDP',
-  'ice-tcp': 'ICE over TCP',
-  'turn-tcp': 'TURN over TCP',
-  'turn-tls': 'TURN over TLS',
-  websocket: 'WebSocket tunnel',
-  'http-stream': 'HTTP stream tunnel',
-  'long-poll': 'Long-poll tunnel',
-};
-
 const maxHistory = 50;
 const cameraMid = publishSections.find(({ source }) => source === 'camera')?.mid;
-
-const reasonTexts: Readonly<Record<RungReason, string>> = {
-  joined: 'joined',
-  'better-rung-proven': 'a better way was found',
-  'rung-failed': 'the way before failed',
-  requested: 'asked for',
-};
 
 export class StripView {
   readonly #strip = byId('call', HTMLElement).querySelector<HTMLElement>('.strip');
@@ -34,49 +18,71 @@ export class StripView {
   readonly #details = byId('details', HTMLDivElement);
   readonly #button = byId('details-button', HTMLButtonElement);
   readonly #rows = new Map<string, HTMLElement>();
-  #latest: BrowserCallStats | null = null;
+  readonly #steps = new Map(rungs.map((rung, index) => [rung, ladderStep(rung, index)]));
+  readonly #lines = new Map(nativeRungs.map((rung) => [rung, ladderLine(rung)]));
+  #call: BrowserCall | null = null;
+  #interruptedAt: number | null = null;
 
   constructor() {
     this.#button.onclick = () => {
       this.#details.hidden = !this.#details.hidden;
       this.#button.ariaExpanded = String(!this.#details.hidden);
-      if (this.#latest !== null) this.show(this.#latest);
+      this.update();
     };
-    byId('ladder', HTMLSpanElement).replaceChildren(...rungs.map(ladderStep));
+    byId('ladder', HTMLSpanElement).replaceChildren(...this.#steps.values());
+    byId('ladder-list', HTMLUListElement).replaceChildren(...this.#lines.values());
   }
 
   /** A call begins. */
   begin(call: BrowserCall): void {
+    this.#call = call;
+    this.#interruptedAt = null;
     this.#history.replaceChildren();
     this.rungChanged({ from: null, to: call.rung, reason: 'joined' });
-    this.show(call.stats());
   }
 
-  rungChanged({ to, reason }: RungChange): void {
-    this.#record(`${rungNames[to]} (${reasonTexts[reason]})`);
+  rungChanged(change: RungChange): void {
+    if (this.#call !== null) this.#record(changeText(change, this.#call.ladder));
+    this.update();
   }
 
   /** Media was interrupted or flows again. */
   mediaChanged(connected: boolean): void {
-    this.#record(connected ? 'connected again' : 'interrupted');
+    const now = performance.now();
+    if (connected && this.#interruptedAt !== null) {
+      this.#record(`connected again after ${secondsText(now - this.#interruptedAt)}`);
+      this.#interruptedAt = null;
+    } else if (!connected && this.#interruptedAt === null) {
+      this.#record('interrupted');
+      this.#interruptedAt = now;
+    }
+    this.update();
   }
 
-  show(stats: BrowserCallStats): void {
-    this.#latest = stats;
+  /** Shows how the call is now. */
+  update(): void {
+    if (this.#call === null) return;
+    const stats = this.#call.stats();
     if (this.#strip !== null) this.#strip.dataset['media'] = stats.mediaConnected ? 'up' : 'down';
     setText(byId('figure-rung', HTMLSpanElement), stats.mediaConnected ? rungNames[stats.rung] : 'reconnecting…');
-    for (const step of byId('ladder', HTMLSpanElement).children) {
-      step.classList.toggle(
-        'used',
-        stats.mediaConnected && step instanceof HTMLElement && step.dataset['rung'] === stats.rung,
-      );
-    }
+    this.#showLadder(this.#call, stats.mediaConnected ? stats.rung : null);
     setText(byId('figure-join', HTMLElement), secondsText(stats.joinMs));
     setText(byId('figure-sending', HTMLElement), bitrateText(stats.sendBitsPerSecond));
     setText(byId('figure-receiving', HTMLElement), bitrateText(stats.receiveBitsPerSecond));
     setText(byId('figure-loss', HTMLElement), lossText(stats.lossFraction));
     setText(byId('figure-round-trip', HTMLElement), millisecondsText(stats.roundTripMs));
     if (!this.#details.hidden) this.#showDetails(stats);
+  }
+
+  #showLadder({ ladder }: BrowserCall, used: Rung | null): void {
+    for (const [rung, step] of this.#steps) {
+      const { state, text } = rungLine(rung, ladder.get(rung), used);
+      step.dataset['state'] = state;
+      const line = (this.#lines as ReadonlyMap<Rung, HTMLElement>).get(rung);
+      if (line === undefined) continue;
+      line.dataset['state'] = state;
+      if (line.lastElementChild !== null) setText(line.lastElementChild, text);
+    }
   }
 
   #record(what: string): void {
@@ -116,9 +122,14 @@ export class StripView {
 
 function ladderStep(rung: Rung, index: number): HTMLElement {
   const step = element('i');
-  step.dataset['rung'] = rung;
   step.title = rungNames[rung];
   // Set by script, because the page's policy admits no style attributes.
   step.style.setProperty('--step', String(index));
   return step;
+}
+
+function ladderLine(rung: Rung): HTMLElement {
+  const line = element('li', {}, element('span', { textContent: rungNames[rung] }), element('span'));
+  line.dataset['rung'] = rung;
+  return line;
 }
