@@ -52,7 +52,11 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ['tunnel-protocol/**/*.ts', 'client/ice/**/*.ts'], ignores: ['**/*.test.ts'], rules: sansIo },
+  {
+    files: ['tunnel-protocol/**/*.ts', 'client/ice/**/*.ts', 'client/turn-client/**/*.ts'],
+    ignores: ['**/*.test.ts'],
+    rules: sansIo,
+  },
   {
     files: ['tunnel-protocol/**/*.ts'],
     ignores: ['**/*.test.ts'],

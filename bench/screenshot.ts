@@ -20,8 +20,11 @@ const phone = { width: 390, height: 844 };
 const settleMs = 6_000;
 
 const folder = process.argv[2];
-const edge = await startEdge();
-const chromium = await launchChromium();
+const edge = await startEdge({ turn: true });
+const chromium = await launchChromium({
+  pins: edge.certificatePin === null ? [] : [edge.certificatePin],
+  flags: ['--allow-loopback-in-peer-connection'],
+});
 try {
   const context = await chromium.context({ viewport: desktop, colorScheme: 'light' });
   await context.addInitScript({ path: camera });

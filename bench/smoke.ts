@@ -1,7 +1,7 @@
 /**
- * `npm run smoke`: the built edge starts on this Node and serves its page, and two Node clients see each other's clip, one
- * by udp, one by websocket. The gate runs it on Node versions for which uWebSockets.js has no binary as well, so that the
- * second engine carries a call there.
+ * `npm run smoke`: the built edge starts on this Node, and four Node clients see each other's clip: by udp, by websocket,
+ * and by TURN over TLS and ICE-TCP on the same port as that. The gate runs it on Node versions for which uWebSockets.js
+ * has no binary as well, so that the second engine carries a call there.
  */
 import { ClipSource, join, loadClip, type NodeCall } from '../client/index.ts';
 import { startBenchEdge } from './harness/bench-edge.ts';
@@ -15,7 +15,12 @@ const watchdog = setTimeout(() => {
   process.exit(1);
 }, timeoutMs);
 const clip = await loadClip(['media/clip.ivf', 'media/clip.ogg']);
-const people = await Promise.all([enter('ada', 'udp'), enter('ben', 'websocket')]);
+const people = await Promise.all([
+  enter('ada', 'udp'),
+  enter('ben', 'websocket'),
+  enter('cleo', 'turn-tls'),
+  enter('dan', 'ice-tcp'),
+]);
 await Promise.all(people.map((person) => received(person.call)));
 console.log(
   `smoke: Node ${process.version}, engine ${edge.engine}: ` +
@@ -30,7 +35,7 @@ for (const { call, source } of people) {
 await edge.close();
 clearTimeout(watchdog);
 
-async function enter(name: string, rung: 'udp' | 'websocket'): Promise<{ call: NodeCall; source: ClipSource }> {
+async function enter(name: string, rung: NodeCall['rung']): Promise<{ call: NodeCall; source: ClipSource }> {
   const call = await join(edge.url, { room: 'smoke', name, rungs: [rung], insecure: true });
   if (call.rung !== rung) throw new Error(`${name} wanted ${rung} and got ${call.rung}`);
   const source = new ClipSource(clip);

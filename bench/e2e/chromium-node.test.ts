@@ -1,4 +1,5 @@
 /** How much of a Node client's clip, sent by the tunnel, a real browser gets and decodes; and what comes back. */
+import { cpus } from 'node:os';
 import t from 'tap';
 import type { Page } from 'playwright-core';
 import { videoSlotMids } from '../../tunnel-protocol/index.ts';
@@ -9,9 +10,12 @@ import { packetsOf, publishClip, testTimeoutMs, trackOf, withEdge } from './node
 import { framesGrow, joinByLink } from './page-tools.ts';
 
 const [mainVideo] = videoSlotMids;
-/** Windows of two seconds that are tried: a machine that is busy with something else decodes less for a while. */
-const windows = 6;
 const windowMs = 2000;
+/** Of the frames sent in a window. What is received and not decoded yet at its ends is what may be missing. */
+const least = { received: 0.9, decoded: 0.8 };
+/** A window that falls short counts unless something else left this machine less idle time than this; then it is repeated. */
+const leastIdle = 0.2;
+const maxWindows = 6;
 
 t.setTimeout(testTimeoutMs);
 
@@ -37,13 +41,36 @@ async function frameCounts(page: Page): Promise<FrameCounts> {
   }, mainVideo);
 }
 
+interface Window extends FrameCounts {
+  /** 0–1 of the time of all processors. */
+  readonly idle: number;
+}
+
 /** Shares of the frames that were sent meanwhile. */
-async function measure(page: Page, source: ClipSource): Promise<FrameCounts> {
-  const before = { sent: source.framesSent, ...(await frameCounts(page)) };
+async function measure(page: Page, source: ClipSource): Promise<Window> {
+  const before = { sent: source.framesSent, cpu: cpuTimes(), ...(await frameCounts(page)) };
   await new Promise((resolve) => setTimeout(resolve, windowMs));
-  const after = { sent: source.framesSent, ...(await frameCounts(page)) };
+  const after = { sent: source.framesSent, cpu: cpuTimes(), ...(await frameCounts(page)) };
   const sent = after.sent - before.sent;
-  return { received: (after.received - before.received) / sent, decoded: (after.decoded - before.decoded) / sent };
+  return {
+    received: (after.received - before.received) / sent,
+    decoded: (after.decoded - before.decoded) / sent,
+    idle: (after.cpu.idle - before.cpu.idle) / (after.cpu.all - before.cpu.all),
+  };
+}
+
+function cpuTimes(): { readonly idle: number; readonly all: number } {
+  let idle = 0;
+  let all = 0;
+  for (const { times } of cpus()) {
+    idle += times.idle;
+    all += Object.values(times).reduce((sum, ms) => sum + ms, 0);
+  }
+  return { idle, all };
+}
+
+function isWhole({ received, decoded }: FrameCounts): boolean {
+  return received >= least.received && decoded >= least.decoded;
 }
 
 t.test('a tab on UDP and a Node client on the tunnel', { skip: chromiumMissing, timeout: testTimeoutMs }, async (t) => {
@@ -59,14 +86,15 @@ t.test('a tab on UDP and a Node client on the tunnel', { skip: chromiumMissing, 
       source.stop();
     });
     await framesGrow(page, mainVideo, 25);
-    let best: FrameCounts = { received: 0, decoded: 0 };
-    for (let i = 0; i < windows && best.decoded < 0.8; i++) {
-      const { received, decoded } = await measure(page, source);
-      best = { received: Math.max(best.received, received), decoded: Math.max(best.decoded, decoded) };
+    const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
+    let window = await measure(page, source);
+    for (let i = 1; i < maxWindows && !isWhole(window) && window.idle < leastIdle; i++) {
+      t.comment(`${percent(window.decoded)} decoded while this machine was ${percent(window.idle)} idle: again`);
+      window = await measure(page, source);
     }
-    const percent = (share: number): string => `${(share * 100).toFixed(0)} % of the frames sent`;
-    t.ok(best.received >= 0.9, `received ${percent(best.received)}`);
-    t.ok(best.decoded >= 0.8, `decoded ${percent(best.decoded)}`);
+    t.ok(window.received >= least.received, `received ${percent(window.received)} of the frames sent`);
+    t.ok(window.decoded >= least.decoded, `decoded ${percent(window.decoded)} of the frames sent`);
+    t.comment(`this machine was ${percent(window.idle)} idle`);
   });
 
   await t.test('the Node client records the fake camera: whole frames, beginning at a key frame', async (t) => {

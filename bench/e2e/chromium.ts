@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 
-const executable = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+/** The browser that is started unless something else is named. */
+export const chromiumExecutable = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 
 const flags = [
   '--no-sandbox',
@@ -20,7 +21,9 @@ const flags = [
 
 /** Why tests with Chromium cannot run here, or false. Under CI a missing browser is a failure, not a skip. */
 export const chromiumMissing: string | false =
-  existsSync(executable) || process.env['CI'] === 'true' ? false : `no Chromium at ${executable} (or in $CHROMIUM)`;
+  existsSync(chromiumExecutable) || process.env['CI'] === 'true'
+    ? false
+    : `no Chromium at ${chromiumExecutable} (or in $CHROMIUM)`;
 
 export interface Chromium {
   /** Tabs of one context share storage, as a user's do. A self-signed certificate is accepted. */
@@ -35,13 +38,15 @@ export interface ChromiumOptions {
   readonly flags?: readonly string[];
   /** SPKI pins of certificates to take, for what a context's `ignoreHTTPSErrors` does not reach, such as `turns:`. */
   readonly pins?: readonly string[];
+  /** A program to start in the browser's place; it ends by executing the browser with its own arguments. */
+  readonly executable?: string;
 }
 
 /** Rejects when there is no Chromium. Whatever happens to this process, the browser ends with it. */
 export async function launchChromium(options: ChromiumOptions = {}): Promise<Chromium> {
   const { pins = [], framesPerSecond = 10 } = options;
   const browser: Browser = await chromium.launch({
-    executablePath: executable,
+    executablePath: options.executable ?? chromiumExecutable,
     headless: true,
     args: [
       ...flags,

@@ -1,4 +1,6 @@
 /** A real edge in this process on free ports of the loopback address, with its data in a temporary folder. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,9 +21,15 @@ export interface TestEdgeOptions {
   /** `SALLYPORT_*` variables over the defaults of tests. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly deps?: Partial<EdgeDeps>;
+  /** Serves TURN over UDP on a free port, told as `turnUdpPort`; otherwise that is off, and TURN has the TCP port alone. */
+  readonly turn?: boolean;
 }
 
-export async function startEdge({ environment = {}, deps = {} }: TestEdgeOptions = {}): Promise<TestEdge> {
+export async function startEdge({
+  environment = {},
+  deps = {},
+  turn = false,
+}: TestEdgeOptions = {}): Promise<TestEdge> {
   const folder = await mkdtemp(path.join(tmpdir(), 'sallyport-edge-'));
   const errors: object[] = [];
   const silent = (): void => undefined;
@@ -36,6 +44,7 @@ export async function startEdge({ environment = {}, deps = {} }: TestEdgeOptions
       SALLYPORT_HOST: '127.0.0.1',
       SALLYPORT_PORT: '0',
       SALLYPORT_ADMIN_PORT: '0',
+      SALLYPORT_TURN_UDP_PORT: turn ? String(await freeUdpPort()) : '0',
       SALLYPORT_AUTH: 'open',
       SALLYPORT_DATA_DIR: folder,
       ...environment,
@@ -64,4 +73,14 @@ export async function startEdge({ environment = {}, deps = {} }: TestEdgeOptions
     await removeFolder();
     throw error;
   }
+}
+
+/** The setting's 0 means off, so a number that the system would choose has to be found first. */
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
 }

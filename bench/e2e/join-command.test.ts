@@ -79,11 +79,13 @@ t.test('a duration, and what can go wrong, each with its exit code', async (t) =
   t.teardown(() => edge.close());
   const folder = t.testdir({ 'noise.ivf': 'this is no film' });
   const good = [edge.url, '--room', 'r', '--insecure'];
-  const brief = run(t, [...good, '--duration', '0.2']);
+  const brief = run(t, [...good, '--rung', 'turn-udp', '--rung', 'turn-tls', '--duration', '0.2']);
   const untrusted = run(t, [edge.url, '--room', 'r']);
   const noise = run(t, [...good, '--publish', `${folder}/noise.ivf`]);
   const mistyped = run(t, [edge.url]);
   t.equal(await brief.exit, 0, brief.output());
+  t.match(brief.output(), /rung turn-udp: skipped \(the edge offers none\)\n/);
+  t.match(brief.output(), /rung turn-tls: connected after \d+ ms\n[^]*joined r as .* over turn-tls in \d+ ms/);
   t.equal(await untrusted.exit, 2);
   t.match(untrusted.output(), /cannot join \(certificate-untrusted\): .* --ca file\.pem/);
   t.equal(await noise.exit, 1);

@@ -28,8 +28,12 @@ export interface EdgeForTest {
 }
 
 /** An edge for one test. At the end, what began last ends first; then the edge stops. An error that it logged fails the test. */
-export async function withEdge(t: Test, environment: Readonly<Record<string, string>> = {}): Promise<EdgeForTest> {
-  const edge = await startEdge({ environment });
+export async function withEdge(
+  t: Test,
+  environment: Readonly<Record<string, string>> = {},
+  options: { readonly turn?: boolean } = {},
+): Promise<EdgeForTest> {
+  const edge = await startEdge({ environment, ...options });
   t.teardown(async () => {
     await edge.close();
     if (edge.errors.length > 0) throw new Error('the edge logged errors', { cause: edge.errors });

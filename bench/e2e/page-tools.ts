@@ -1,14 +1,20 @@
 /** What page tests ask of a tab that runs the demo page. */
 import type { BrowserContext, Page } from 'playwright-core';
+import type { RungAttempt } from '../../client/index.ts';
+import type { Rung } from '../../tunnel-protocol/index.ts';
 
 /** The part of `window.sallyportCall` that tests use; `client/page` is compiled apart and cannot be imported here. */
 export interface PageCall {
-  readonly rung: string;
+  readonly rung: Rung;
+  /** Every rung that ICE tried since the join began. */
+  readonly attempts: readonly RungAttempt[];
   readonly participants: readonly { readonly id: string; readonly name: string }[];
   readonly slots: readonly { readonly mid: string; readonly kind: string; readonly participant: string | null }[];
   readonly peer: {
     readonly signalingState: string;
     readonly localDescription: { readonly sdp: string } | null;
+    getConfiguration(): { readonly iceServers: readonly { readonly urls: readonly string[] }[] };
+    getStats(): Promise<Map<string, PeerStatsEntry>>;
     addEventListener(name: string, listener: () => void): void;
   };
   stats(): {
@@ -18,6 +24,19 @@ export interface PageCall {
   };
   restartIce(): Promise<void>;
   leave(): Promise<void>;
+}
+
+/** The members that tests use, of all types of entry; every one may be missing. */
+export interface PeerStatsEntry {
+  readonly type: string;
+  readonly selectedCandidatePairId?: string;
+  readonly localCandidateId?: string;
+  readonly remoteCandidateId?: string;
+  readonly candidateType?: string;
+  readonly protocol?: string;
+  readonly relayProtocol?: string;
+  readonly port?: number;
+  readonly packetsSent?: number;
 }
 
 export interface PageTrackStats {
@@ -36,15 +55,32 @@ declare global {
   var negotiations: number;
 }
 
+/** What a browser's own ICE can end on, and what the page calls it. */
+const shownAs = {
+  udp: 'UDP, direct',
+  'turn-udp': 'TURN over UDP',
+  'ice-tcp': 'ICE over TCP',
+  'turn-tcp': 'TURN over TCP',
+  'turn-tls': 'TURN over TLS',
+} as const satisfies Partial<Record<Rung, string>>;
+export type NativeRung = keyof typeof shownAs;
+export const nativeRungs = Object.keys(shownAs) as NativeRung[];
+
 /** Long, because a machine that does other work besides decodes slowly; nothing waits for it when all is well. */
 const patienceMs = 20_000;
 /** Below the 60 s that a test file may take. */
 export const testTimeoutMs = 55_000;
 
-/** Opens the page by a link that joins at once, and waits until it is in the call. */
-export async function joinByLink(context: BrowserContext, url: string, name: string, room = 'test'): Promise<Page> {
+/** Opens the page by a link that joins at once, with this rung alone if one is given, and waits until it is in the call. */
+export async function joinByLink(
+  context: BrowserContext,
+  url: string,
+  name: string,
+  room = 'test',
+  rung?: Rung,
+): Promise<Page> {
   const page = await context.newPage();
-  await page.goto(`${url}/?room=${room}&name=${name}&join=1`);
+  await page.goto(`${url}/?room=${room}&name=${name}&join=1${rung === undefined ? '' : `&rung=${rung}`}`);
   await inCall(page);
   return page;
 }
@@ -88,4 +124,11 @@ export async function framesGrow(page: Page, mid: string, by: number): Promise<v
       (globalThis.sallyportCall?.stats().tracks.find((track) => track.mid === wanted)?.frames ?? 0) >= least,
     { wanted: mid, least: before + by },
   );
+}
+
+/** Resolves once this rung is shown on the page, and is that of its call: figures are refreshed each second. */
+export async function expectRung(page: Page, rung: NativeRung): Promise<void> {
+  await until(page, (wanted) => globalThis.sallyportCall?.rung === wanted, rung);
+  await page.locator('#figure-rung', { hasText: shownAs[rung] }).waitFor();
+  await page.locator(`#ladder-list [data-rung=${rung}][data-state=used]`).waitFor({ state: 'attached' });
 }

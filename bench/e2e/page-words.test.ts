@@ -36,11 +36,25 @@ t.test('the page in plain words', { skip: chromiumMissing, timeout: testTimeoutM
     await page.goto(`${edge.url}/?room=r&name=Ada&join=1&rung=websocket`);
     const problem = page.locator('#join-problem');
     await problem.waitFor();
-    t.match(await problem.textContent(), /“websocket”, but this version of the page can use only udp/);
+    t.match(await problem.textContent(), /“websocket”, which this page does not have yet.*turn-tls/);
     t.equal(await page.evaluate(() => globalThis.sallyportCall), null, 'it did not join by something else');
-    await page.getByRole('link', { name: 'Join by UDP instead' }).click();
+    await page.getByRole('link', { name: 'Join by the best way instead' }).click();
     await inCall(page);
     t.equal(await page.evaluate(() => globalThis.sallyportCall?.rung), 'udp');
+    await page.close();
+  });
+
+  await t.test('rungs that do not exist, or that this server does not offer', async (t) => {
+    const page = await context.newPage();
+    const problem = page.locator('#join-problem');
+    await page.goto(`${edge.url}/?room=r&name=Ada&join=1&rung=pigeon`);
+    await problem.waitFor();
+    t.match(await problem.textContent(), /“pigeon”, which does not exist/);
+    await page.goto(`${edge.url}/?room=r&name=Ada&join=1&rung=turn-udp`);
+    await problem.waitFor();
+    t.match(await problem.textContent(), /“turn-udp”, which this server does not offer/);
+    t.equal(await page.evaluate(() => globalThis.sallyportCall), null, 'it did not join by something else');
+    t.ok(await page.getByRole('link', { name: 'Join by the best way instead' }).isVisible());
     await page.close();
   });
 

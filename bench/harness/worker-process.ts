@@ -31,14 +31,19 @@ export interface WorkerProcess {
  */
 export function startWorker(module: URL, core?: number): WorkerProcess {
   const path = fileURLToPath(module);
-  const child: ChildProcess =
+  return controlWorker(
     core === undefined
       ? fork(path, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
       : fork(path, {
           execPath: 'taskset',
           execArgv: ['-c', String(core), process.execPath],
           stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-        });
+        }),
+  );
+}
+
+/** A child that was started otherwise, with a channel for messages; its module calls {@link serveCommands}. */
+export function controlWorker(child: ChildProcess): WorkerProcess {
   const exited = new Promise<void>((resolve) =>
     child.once('exit', () => {
       resolve();

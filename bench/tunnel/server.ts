@@ -1,4 +1,6 @@
 /** The edge under test, with a sink in the SFU's place, in a process of its own. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { TestEdge } from '../e2e/edge.ts';
 import { startBenchEdge } from '../harness/bench-edge.ts';
 import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
@@ -16,10 +18,19 @@ export interface TunnelServerReading extends CpuReading {
   readonly sent: number;
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
 serveCommands({
   async start(): Promise<string> {
     edge = await startBenchEdge({ createSfu: () => sink });
     return edge.url;
+  },
+  /** Bytes of heap in use after a collection. */
+  heap(): number {
+    collectGarbage();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
   },
   tunnels(): number {
     return sink.paths.size;
@@ -34,9 +45,8 @@ serveCommands({
     return { ...endMeter(), received: sink.received, sent };
   },
   startSending({ bytes, count, intervalMs }: { bytes: number; count: number; intervalMs: number }): void {
-    const datagram = new Uint8Array(bytes).fill(0x80);
     sending = setInterval(() => {
-      sent += sink.sendOnAll(datagram, count);
+      sent += sink.sendOnAll(bytes, count);
     }, intervalMs);
   },
   stopSending(): void {

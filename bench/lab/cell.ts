@@ -1,0 +1,147 @@
+/** One cell of the matrix: does this client get into the call from here, with media both ways, by itself? */
+import { rungs, type Rung } from '../../tunnel-protocol/index.ts';
+import type { RungAttempt } from '../../client/index.ts';
+import type { ClientReport, ClientUnderTest } from './client-under-test.ts';
+import type { ClientKind, Profile } from './profile.ts';
+
+export interface CellRun {
+  readonly ok: boolean;
+  /** The rung that carried media at the end; null without any. */
+  readonly rung: Rung | null;
+  readonly joinMs: number | null;
+  /** RTP packets that the client received, and how many it missed. */
+  readonly received: number;
+  readonly lost: number;
+  /** Best rung first. */
+  readonly attempts: readonly RungAttempt[];
+  /** Why the cell is red, for people; null if it is green. */
+  readonly problem: string | null;
+}
+
+export interface CellOptions {
+  readonly profile: Profile;
+  readonly kind: ClientKind;
+  readonly client: ClientUnderTest;
+  /** In the room already when the client comes, from an open network. */
+  readonly peer: ClientUnderTest;
+  readonly room: string;
+  /** How long media is watched once it flows both ways. */
+  readonly watchMs: number;
+}
+
+/** Media flows when so much of each kind has come: more than what one lucky burst brings. */
+const flowing = { video: 10, audio: 25 };
+/** While it is watched, each second should bring at least so much; at 5 % loss and on a busy machine, too. */
+const perSecond = { video: 1, audio: 10 };
+const pollMs = 100;
+/** For a client that does not keep its own time-outs, and for its answers. */
+const graceMs = 5_000;
+
+/** Never rejects because of the client: that is what the result is about. */
+export async function runCell(options: CellOptions): Promise<CellRun> {
+  const { profile, kind, client, peer, room, watchMs } = options;
+  const budgetMs = profile.budgetSeconds * 1_000;
+  await peer.join(room, budgetMs);
+  try {
+    const problem = await within(
+      budgetMs + watchMs + graceMs,
+      tryCall(client, peer, room, budgetMs, watchMs).catch(messageOf),
+      `nothing more was heard of the client in ${String(profile.budgetSeconds)} s`,
+    );
+    const report = await within(
+      graceMs,
+      client.report().catch(() => null),
+      null,
+    );
+    const wrong = problem ?? wrongRung(report?.rung ?? null, profile.rungs[kind]);
+    return {
+      ok: wrong === null,
+      rung: report?.rung ?? null,
+      joinMs: report?.joinMs == null ? null : Math.round(report.joinMs),
+      received: report?.packets ?? 0,
+      lost: report?.lost ?? 0,
+      attempts: (report?.attempts ?? [])
+        .map((attempt) => ({ ...attempt, ms: Math.round(attempt.ms) }))
+        .sort((a, b) => rungs.indexOf(a.rung) - rungs.indexOf(b.rung)),
+      problem: wrong,
+    };
+  } finally {
+    await Promise.allSettled([client.leave(), peer.leave()]);
+  }
+}
+
+/** Null when all went well. */
+async function tryCall(
+  client: ClientUnderTest,
+  peer: ClientUnderTest,
+  room: string,
+  budgetMs: number,
+  watchMs: number,
+): Promise<string | null> {
+  const deadline = performance.now() + budgetMs;
+  await client.join(room, budgetMs);
+  const ends = { client, peer };
+  for (;;) {
+    const missing = await missingOf(ends, { client: flowing, peer: flowing });
+    if (missing === null) break;
+    if (performance.now() > deadline) return `${missing} within ${String(budgetMs / 1_000)} s`;
+    await pause(pollMs);
+  }
+  const [clientBefore, peerBefore] = await Promise.all([client.report(), peer.report()]);
+  await pause(watchMs);
+  const more = (before: ClientReport): MediaCount => ({
+    video: before.video + (perSecond.video * watchMs) / 1_000,
+    audio: before.audio + (perSecond.audio * watchMs) / 1_000,
+  });
+  const missing = await missingOf(ends, { client: more(clientBefore), peer: more(peerBefore) });
+  return missing === null ? null : `${missing} any more while the call was watched`;
+}
+
+interface MediaCount {
+  readonly video: number;
+  readonly audio: number;
+}
+
+type End = 'client' | 'peer';
+
+/** What did not come, in words; null when everything did. */
+async function missingOf(
+  ends: Readonly<Record<End, ClientUnderTest>>,
+  wanted: Readonly<Record<End, MediaCount>>,
+): Promise<string | null> {
+  for (const end of ['client', 'peer'] as const) {
+    const report = await ends[end].report();
+    for (const kind of ['video', 'audio'] as const) {
+      if (report[kind] < wanted[end][kind]) return `no ${kind} ${end === 'client' ? 'from the peer' : 'to the peer'}`;
+    }
+  }
+  return null;
+}
+
+function wrongRung(rung: Rung | null, expected: readonly Rung[]): string | null {
+  if (rung !== null && expected.includes(rung)) return null;
+  return `media ended on ${rung ?? 'no rung'}; here it should be ${expected.join(' or ')}`;
+}
+
+/** The promise's value, or the other one when it takes too long. */
+async function within<T>(ms: number, promise: Promise<T>, otherwise: T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<T>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(otherwise);
+    }, ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}

@@ -1,0 +1,94 @@
+/** The demo page in a real Chromium as a client under test. */
+import { chmod, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { BrowserContext, Page } from 'playwright-core';
+import { chromiumExecutable, launchChromium, type Chromium } from '../e2e/chromium.ts';
+import type { ClientReport, ClientUnderTest } from './client-under-test.ts';
+import type { LabEdge } from './lab-edge.ts';
+import { edgeAddress, labEnvironment, type Lab } from './namespaces.ts';
+import { attemptsOf, isRung, readPage, watchPage } from './page-watch.ts';
+
+export class ChromiumClient implements ClientUnderTest {
+  readonly #chromium: Chromium;
+  readonly #url: string;
+  #context: BrowserContext | null = null;
+  #page: Page | null = null;
+
+  private constructor(chromium: Chromium, url: string) {
+    this.#chromium = chromium;
+    this.#url = url;
+  }
+
+  /** Starts the browser in the lab's client namespace. */
+  static async launch(lab: Lab, edge: LabEdge): Promise<ChromiumClient> {
+    // Playwright starts one executable and talks with it by pipes, which pass the border between namespaces.
+    const wrapper = path.join(lab.folder, 'chromium');
+    const outside = Object.keys(process.env).filter((name) => !(name in labEnvironment()));
+    const command = [...lab.client.prefix, 'env', ...outside.flatMap((name) => ['-u', name]), chromiumExecutable];
+    await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
+    await chmod(wrapper, 0o755);
+    const chromium = await inFolder(lab.folder, () =>
+      launchChromium({
+        executable: wrapper,
+        pins: [edge.pin],
+        flags: [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}`],
+      }),
+    );
+    return new ChromiumClient(chromium, edge.url);
+  }
+
+  async join(room: string, timeoutMs: number): Promise<void> {
+    this.#context = await this.#chromium.context({ viewport: { width: 640, height: 480 } });
+    await this.#context.addInitScript(watchPage);
+    const page = await this.#context.newPage();
+    this.#page = page;
+    await page.goto(`${this.#url}/?room=${room}&name=Client&join=1`, { timeout: timeoutMs });
+    const joined = page.waitForFunction(() => (globalThis.sallyportCall ?? null) !== null, undefined, {
+      timeout: timeoutMs,
+      polling: 100,
+    });
+    const problem = page.locator('#join-problem');
+    const refused = problem.waitFor({ timeout: timeoutMs }).then(async () => {
+      throw new Error(`the page says: ${(await problem.innerText()).trim()}`);
+    });
+    refused.catch(() => undefined);
+    await Promise.race([joined, refused]);
+  }
+
+  async report(): Promise<ClientReport> {
+    if (this.#page === null) return { rung: null, joinMs: null, video: 0, audio: 0, packets: 0, lost: 0, attempts: [] };
+    const page = await this.#page.evaluate(readPage);
+    const { rung, joinMs, frames, audioPackets, packets, lost } = page;
+    return {
+      rung: isRung(rung) ? rung : null,
+      joinMs,
+      video: frames,
+      audio: audioPackets,
+      packets,
+      lost,
+      attempts: attemptsOf(page),
+    };
+  }
+
+  async leave(): Promise<void> {
+    await this.#context?.close();
+    this.#context = null;
+    this.#page = null;
+  }
+
+  async close(): Promise<void> {
+    await this.#chromium.close();
+  }
+}
+
+/** Temporary files that are made meanwhile go into this folder, so that an interrupted run leaves no profile behind. */
+async function inFolder<T>(folder: string, make: () => Promise<T>): Promise<T> {
+  const before = process.env['TMPDIR'];
+  process.env['TMPDIR'] = folder;
+  try {
+    return await make();
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  }
+}

@@ -1,0 +1,125 @@
+/** `npm run lab`: every network × every client, in namespaces of this machine. Exits with 1 on a red cell. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeResultFile } from '../harness/result-file.ts';
+import { missingNeed } from './lab-missing.ts';
+import { labPage } from './matrix-html.ts';
+import { formatMatrix, formatRun } from './matrix-table.ts';
+import { clientKinds, type ClientKind, type Profile } from './profile.ts';
+import { profiles } from './profiles/index.ts';
+import { labResult } from './result.ts';
+import { runLab, type ProgressEvent } from './run-lab.ts';
+
+const resultsFolder = 'bench/results';
+const defaultWatchSeconds = 5;
+const usage = `Usage: npm run lab -- [options]
+
+Builds real networks of namespaces on this machine (root is needed), one per profile, and lets real clients join a
+call through them. Prints the matrix, writes ${resultsFolder}/lab.json and lab.html. Exits with 1 if a cell is red.
+
+  --profile a,b       only these (see --list); all if absent
+  --client c          only ${clientKinds.join(' or ')}; both if absent
+  --repeat N          runs of each cell (default 1); the table gives the median
+  --watch SECONDS     how long media is watched once it flows (default ${String(defaultWatchSeconds)})
+  --pcap              captures what the client sends and gets: ${resultsFolder}/lab-<profile>-<client>.pcap (needs tcpdump)
+  --list              prints the profiles and ends
+  --help              this text
+`;
+
+class UsageError extends Error {}
+
+interface Command {
+  readonly profiles: readonly Profile[];
+  readonly clients: readonly ClientKind[];
+  readonly repeat: number;
+  readonly watchMs: number;
+  readonly pcap: boolean;
+}
+
+/** Null when there is nothing to run. Throws UsageError. */
+function readCommand(): Command | null {
+  const { values } = parseArgs({
+    options: {
+      profile: { type: 'string', multiple: true },
+      client: { type: 'string', multiple: true },
+      repeat: { type: 'string', default: '1' },
+      watch: { type: 'string', default: String(defaultWatchSeconds) },
+      pcap: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return null;
+  }
+  if (values.list) {
+    const width = Math.max(...profiles.map(({ name }) => name.length));
+    for (const { name, summary } of profiles) process.stdout.write(`${name.padEnd(width)}  ${summary}\n`);
+    return null;
+  }
+  const repeat = Number(values.repeat);
+  const watchSeconds = Number(values.watch);
+  if (!Number.isInteger(repeat) || repeat < 1) throw new UsageError('--repeat takes a whole number from 1');
+  if (!(watchSeconds > 0 && watchSeconds <= 600)) throw new UsageError('--watch takes seconds, up to 600');
+  return {
+    profiles: choose(values.profile, profiles, ({ name }) => name, 'profile'),
+    clients: choose(values.client, clientKinds, (kind) => kind, 'client'),
+    repeat,
+    watchMs: watchSeconds * 1_000,
+    pcap: values.pcap,
+  };
+}
+
+function choose<T>(
+  given: readonly string[] | undefined,
+  all: readonly T[],
+  nameOf: (each: T) => string,
+  what: string,
+): readonly T[] {
+  const names = (given ?? []).flatMap((text) => text.split(',')).filter((name) => name !== '');
+  const unknown = names.filter((name) => !all.some((each) => nameOf(each) === name));
+  if (unknown.length > 0) {
+    throw new UsageError(`there is no ${what} ${unknown.join(', ')}; there are ${all.map(nameOf).join(', ')}`);
+  }
+  return names.length === 0 ? all : all.filter((each) => names.includes(nameOf(each)));
+}
+
+function showProgress(event: ProgressEvent): void {
+  switch (event.type) {
+    case 'network':
+      process.stderr.write(`${event.profile.name}: ${event.profile.summary}\n`);
+      return;
+    case 'cell':
+      process.stderr.write(`  ${event.client} …\n`);
+      return;
+    case 'run':
+      process.stderr.write(`    ${formatRun(event.run)}\n`);
+  }
+}
+
+async function main(): Promise<void> {
+  const command = readCommand();
+  if (command === null) return;
+  const missing = missingNeed();
+  if (missing !== false) throw new UsageError(`the lab cannot run here: ${missing}`);
+  mkdirSync(resultsFolder, { recursive: true });
+  const { pcap, ...rest } = command;
+  const run = await runLab({ ...rest, captureFolder: pcap ? resultsFolder : null, progress: showProgress });
+  const result = labResult(run.cells, run.networks);
+  const file = writeResultFile(resultsFolder, result);
+  const page = path.join(resultsFolder, 'lab.html');
+  writeFileSync(page, labPage(result));
+  process.stdout.write(`\n${formatMatrix(result.cells)}\nwritten: ${file}, ${page}\n`);
+  if (result.cells.some(({ ok }) => !ok)) process.exitCode = 1;
+}
+
+try {
+  await main();
+} catch (error) {
+  const isMistyped = (error as { readonly code?: unknown }).code?.toString().startsWith('ERR_PARSE_ARGS') === true;
+  if (!isMistyped && !(error instanceof UsageError)) throw error;
+  process.stderr.write(`npm run lab: ${(error as Error).message}\nSee: npm run lab -- --help\n`);
+  process.exitCode = 1;
+}

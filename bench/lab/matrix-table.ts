@@ -1,0 +1,59 @@
+/** The matrix on a terminal. */
+import type { RungAttempt } from '../../client/index.ts';
+import type { CellRun } from './cell.ts';
+import type { LabCell } from './result.ts';
+
+export function formatMatrix(cells: readonly LabCell[]): string {
+  const header = ['profile', 'client', '', 'rung', 'joined in', 'lost', 'attempts'];
+  const rows = cells.map((cell) => [
+    cell.profile,
+    cell.client,
+    cell.ok ? 'ok' : 'RED',
+    cell.rung ?? '–',
+    formatJoin(cell),
+    formatLoss(cell),
+    cell.ok ? formatAttempts(cell.attempts) : (cell.problem ?? ''),
+  ]);
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (parts: readonly string[]): string =>
+    parts
+      .map((part, column) => part.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  const green = cells.filter(({ ok }) => ok).length;
+  return [
+    line(header),
+    line(widths.map((width) => '─'.repeat(width))),
+    ...rows.map(line),
+    '',
+    `${String(green)} of ${String(cells.length)} connected, with media both ways.`,
+  ].join('\n');
+}
+
+export function formatRun({ ok, rung, joinMs, problem }: CellRun): string {
+  return ok ? `${rung ?? ''} in ${formatMs(joinMs)}` : `RED: ${problem ?? ''}`;
+}
+
+/** The median, and the extremes where there are several runs. */
+export function formatJoin({ joinMs, runs }: LabCell): string {
+  const times = runs.flatMap((run) => (run.ok ? (run.joinMs ?? []) : []));
+  if (times.length < 2) return formatMs(joinMs);
+  return `${formatMs(joinMs)} (${String(Math.min(...times))}–${String(Math.max(...times))})`;
+}
+
+export function formatLoss({ lost, received }: Pick<LabCell, 'lost' | 'received'>): string {
+  if (received + lost === 0) return '–';
+  return `${String(lost)} of ${String(received + lost)}`;
+}
+
+/** Those that say something of the network; the file has all of them. */
+function formatAttempts(attempts: readonly RungAttempt[]): string {
+  return attempts
+    .filter(({ outcome }) => outcome !== 'superseded' && outcome !== 'skipped')
+    .map(({ rung, outcome, ms }) => `${rung} ${outcome === 'connected' ? formatMs(ms) : outcome}`)
+    .join(', ');
+}
+
+function formatMs(ms: number | null): string {
+  return ms === null ? '–' : `${String(ms)} ms`;
+}

@@ -1,0 +1,41 @@
+/** The Node client as a client under test. */
+import { fileURLToPath } from 'node:url';
+import { controlWorker, type WorkerProcess } from '../harness/worker-process.ts';
+import type { ClientUnderTest } from './client-under-test.ts';
+import type { Namespace } from './namespaces.ts';
+import type { ParticipantOptions, ParticipantReport } from './participant.ts';
+
+const module = fileURLToPath(new URL('./participant.js', import.meta.url));
+
+export class NodeParticipant implements ClientUnderTest {
+  readonly #worker: WorkerProcess;
+  readonly #url: string;
+  readonly #name: string;
+
+  constructor(namespace: Namespace, url: string, name: string) {
+    this.#worker = controlWorker(namespace.fork(module));
+    this.#url = url;
+    this.#name = name;
+  }
+
+  async join(room: string, timeoutMs: number): Promise<void> {
+    const options: ParticipantOptions = { url: this.#url, room, name: this.#name, timeoutMs };
+    await this.#worker.call('join', options, timeoutMs + 5_000);
+  }
+
+  async report(): ReturnType<ClientUnderTest['report']> {
+    const { rung, joinMs, audioPackets, videoPackets, lost, attempts } = (await this.#worker.call(
+      'report',
+    )) as ParticipantReport;
+    const packets = audioPackets + videoPackets;
+    return { rung, joinMs, video: videoPackets, audio: audioPackets, packets, lost, attempts };
+  }
+
+  async leave(): Promise<void> {
+    await this.#worker.call('leave');
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.stop();
+  }
+}

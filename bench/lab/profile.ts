@@ -1,0 +1,33 @@
+/** What describes one network of the lab: a file in profiles/ each. */
+import type { Rung } from '../../tunnel-protocol/index.ts';
+import type { EmulatedLink } from './namespaces.ts';
+
+export const clientKinds = ['chromium', 'node'] as const;
+export type ClientKind = (typeof clientKinds)[number];
+
+export interface Profile {
+  /** As `--profile` takes it. */
+  readonly name: string;
+  /** What the network does, in a few words for people. */
+  readonly summary: string;
+  /** nft(8) ruleset of the company's router, whose devices are `inside` and `outside`; absent: everything passes. */
+  readonly firewall?: string;
+  /** Delay, loss and rate between the router and the edge; absent: a plain wire. */
+  readonly link?: EmulatedLink;
+  /** The rungs on which media may end here; another one makes the cell red, for something better was missed or leaked. */
+  readonly rungs: Readonly<Record<ClientKind, readonly Rung[]>>;
+  /** From the call of `join` until media must have flowed both ways. */
+  readonly budgetSeconds: number;
+}
+
+export const defaultBudgetSeconds = 45;
+
+/** A ruleset with these rules on what passes the router, in order; what no rule decides on passes. */
+export function forwardRules(...rules: readonly string[]): string {
+  return `table inet firewall {
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    ${rules.join('\n    ')}
+  }
+}`;
+}

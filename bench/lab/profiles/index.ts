@@ -1,0 +1,9 @@
+/** Every network that the lab can be, in the order in which it is run and shown. */
+import type { Profile } from '../profile.ts';
+import { lossy2 } from './lossy-2.ts';
+import { lossy5 } from './lossy-5.ts';
+import { only443And80 } from './only-443-80.ts';
+import { open } from './open.ts';
+import { udpBlocked } from './udp-blocked.ts';
+
+export const profiles: readonly Profile[] = [open, udpBlocked, only443And80, lossy2, lossy5];

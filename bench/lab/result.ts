@@ -1,0 +1,55 @@
+/** What a run of the lab leaves: `bench/results/lab.json`. */
+import type { RungAttempt } from '../../client/index.ts';
+import type { Rung } from '../../tunnel-protocol/index.ts';
+import { figure, resultFile, type Figure, type ResultFile } from '../harness/result-file.ts';
+import { summarize } from '../harness/statistics.ts';
+import type { CellRun } from './cell.ts';
+import type { DirectionCounters } from './link/direction.ts';
+import type { ClientKind, Profile } from './profile.ts';
+
+/** A cell of the matrix. Of several runs, the fields are those of the one that tells most: a red one, or the median. */
+export interface LabCell {
+  readonly profile: string;
+  readonly client: ClientKind;
+  readonly ok: boolean;
+  readonly rung: Rung | null;
+  readonly joinMs: number | null;
+  readonly lost: number;
+  readonly received: number;
+  readonly attempts: readonly RungAttempt[];
+  readonly problem: string | null;
+  readonly runs: readonly CellRun[];
+}
+
+/** How a profile's network behaved, so that a profile that did nothing is seen. */
+export interface LabNetwork {
+  readonly profile: string;
+  readonly summary: string;
+  /** Packets that the firewall dropped or rejected. */
+  readonly stopped: number;
+  /** Of the emulated link; null with a plain wire. */
+  readonly link: { readonly up: DirectionCounters; readonly down: DirectionCounters } | null;
+}
+
+export interface LabResult extends ResultFile {
+  readonly cells: readonly LabCell[];
+  readonly networks: readonly LabNetwork[];
+}
+
+export function labCell(profile: Profile, client: ClientKind, runs: readonly CellRun[]): LabCell {
+  const byTime = [...runs].sort((a, b) => (a.joinMs ?? Infinity) - (b.joinMs ?? Infinity));
+  const telling = runs.find(({ ok }) => !ok) ?? byTime[Math.floor((byTime.length - 1) / 2)];
+  if (telling === undefined) throw new RangeError('a cell without a run');
+  const { rung, joinMs, lost, received, attempts, problem } = telling;
+  const ok = runs.every((run) => run.ok);
+  return { profile: profile.name, client, ok, rung, joinMs, lost, received, attempts, problem, runs };
+}
+
+export function labResult(cells: readonly LabCell[], networks: readonly LabNetwork[]): LabResult {
+  return { ...resultFile('lab', cells.flatMap(figuresOf)), cells, networks };
+}
+
+function figuresOf({ profile, client, runs }: LabCell): readonly Figure[] {
+  const times = runs.flatMap(({ ok, joinMs }) => (ok && joinMs !== null ? joinMs : []));
+  return times.length === 0 ? [] : [figure(`lab.${profile}.${client}.join_ms`, 'ms', summarize(times))];
+}
