@@ -133,10 +133,10 @@ t.test('with credits, what does not fit the window waits in its order', async (t
   t.ok(inFlight <= flowLimits.minWindowBytes + 1002 + 2 * (2 + creditFrameBytes), `${String(inFlight)} bytes`);
   connection.sendDatagram(new Uint8Array(100).fill(0x81), audioMeta);
   await Promise.resolve();
+  t.equal(socket.sent.at(-1)?.at(-1), 0x81, 'audio overtakes');
   clock.advance(40);
   answer(server, socket, clock.now());
   await Promise.resolve();
-  t.equal(firsts(socket).filter((first) => first !== creditType)[0], 0x81, 'audio overtakes');
   t.ok(connection.deliveryRate);
   clock.advance(1000);
   connection.sendDatagram(new Uint8Array(100).fill(0x81), audioMeta);

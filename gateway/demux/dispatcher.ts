@@ -5,6 +5,7 @@ import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import type { Libc } from '../libc/index.ts';
 import { AdoptedConnections } from './adopted-connections.ts';
 import { ClientCounts, clientOf } from './client-counts.ts';
+import { NodeConnections } from './node-connections.ts';
 import type { Opening, Openings } from './openings.ts';
 import type { Splicer } from './splice.ts';
 import { TlsFront } from './tls-front.ts';
@@ -28,8 +29,7 @@ export class Dispatcher {
   readonly #tlsFront: TlsFront;
   readonly #counts: ClientCounts;
   readonly #adopted: AdoptedConnections | null;
-  /** Connections that live in Node, under TLS or not. */
-  readonly #sockets = new Set<Socket>();
+  readonly #kept: NodeConnections;
 
   constructor(config: DemuxConfig, deps: DemuxDeps, openings: Openings, splicer: Splicer, counters: DemuxCounters) {
     this.#libc = deps.libc;
@@ -39,6 +39,9 @@ export class Dispatcher {
     this.#counters = counters;
     this.#tlsFront = new TlsFront(deps, counters);
     this.#counts = new ClientCounts(config);
+    this.#kept = new NodeConnections(deps.libc, this.#counts, () => {
+      counters.missed++;
+    });
     this.#adopted =
       deps.libc === null
         ? null
@@ -52,7 +55,7 @@ export class Dispatcher {
   }
 
   get socketCount(): number {
-    return this.#sockets.size;
+    return this.#kept.size;
   }
 
   get adoptedCount(): number {
@@ -102,7 +105,7 @@ export class Dispatcher {
 
   /** Ends everything that lives in Node. */
   close(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    this.#kept.close();
     this.#adopted?.close();
     this.#tlsFront.close();
   }
@@ -122,13 +125,7 @@ export class Dispatcher {
 
   #keep(candidate: Candidate, remote: TransportAddress): Socket {
     const socket = candidate.socket();
-    const client = clientOf(remote.address);
-    this.#sockets.add(socket);
-    this.#counts.add(client);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#counts.remove(client);
-    });
+    this.#kept.add(socket, candidate.fd, clientOf(remote.address));
     return socket;
   }
 

@@ -125,6 +125,8 @@ export interface DemuxCounters {
   proxied: number;
   /** Looks at a connection after the first, because bytes were missing. */
   retries: number;
+  /** Connections in Node that were reset without its noticing. */
+  missed: number;
 }
 
 export function newDemuxCounters(): DemuxCounters {
@@ -138,6 +140,7 @@ export function newDemuxCounters(): DemuxCounters {
     spliced: 0,
     proxied: 0,
     retries: 0,
+    missed: 0,
   };
 }
 

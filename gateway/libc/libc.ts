@@ -28,6 +28,8 @@ export interface Libc {
   getOption(fd: number, option: SocketOption): number;
   /** True when the peer has ended or reset the connection, whether or not bytes still wait. */
   hungUp(fd: number): boolean;
+  /** True when a connection is over in both directions: nothing can be sent any more. */
+  isOver(fd: number): boolean;
   /** A number that no other socket of this machine has or will have, however often its descriptor is used again. */
   cookie(fd: number): number;
   /** Bytes that a TCP connection has received, whether or not they were read. */
@@ -200,6 +202,13 @@ function bind(koffi: Koffi): Libc {
   const ready = new DataView(new ArrayBuffer(maxReady * epollEventBytes));
   const readyAddress = addressOf(new Uint8Array(ready.buffer));
   const result = (value: number): number => (value < 0 ? -koffi.errno() : value);
+  /** What poll(2) says of a socket. */
+  const polled = (fd: number): number => {
+    scratch.setInt32(0, fd, true);
+    scratch.setInt16(4, pollReadHangUp, true);
+    scratch.setInt16(6, 0, true);
+    return poll(scratchAddress, 1, 0) <= 0 ? 0 : scratch.getInt16(6, true);
+  };
   /** An option whose value is longer than a number; `at` is where the wanted 64 bits are in it. */
   const wideOption = (fd: number, level: number, name: number, bytes: number, at: number): number => {
     scratch.setInt32(0, bytes, true);
@@ -232,13 +241,8 @@ function bind(koffi: Koffi): Libc {
       const outcome = result(getsockopt(fd, level, name, scratchAddress, scratchAddress + 4));
       return outcome < 0 ? outcome : scratch.getInt32(0, true);
     },
-    hungUp: (fd) => {
-      scratch.setInt32(0, fd, true);
-      scratch.setInt16(4, pollReadHangUp, true);
-      scratch.setInt16(6, 0, true);
-      if (poll(scratchAddress, 1, 0) <= 0) return false;
-      return (scratch.getInt16(6, true) & (pollReadHangUp | pollError | pollHangUp)) !== 0;
-    },
+    hungUp: (fd) => (polled(fd) & (pollReadHangUp | pollError | pollHangUp)) !== 0,
+    isOver: (fd) => (polled(fd) & pollHangUp) !== 0,
     cookie: (fd) => wideOption(fd, socketLevel, cookieName, cookieBytes, 0),
     bytesReceived: (fd) => wideOption(fd, tcpLevel, tcpInfoName, tcpInfoBytes, bytesReceivedAt),
     shutdown: (fd) => result(shutdown(fd, shutdownBoth)),

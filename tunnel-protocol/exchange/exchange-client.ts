@@ -1,7 +1,7 @@
 /**
  * The client's end of one HTTP connection of the tunnel, sans-I/O. It says which requests to make; their answers go in
  * as they come. After each call, and whenever the source got something, drain `nextEvent` and `nextOutput`, then wake
- * it by `handleTimeout` at `nextTimeout`.
+ * it by `handleTimeout` at `nextTimeout`. One file of some length, because what to ask for next depends on all of it.
  */
 import { BodyBudget } from './body-budget.ts';
 import { BodyReader } from './body-reader.ts';

@@ -9,6 +9,8 @@ import { creditFrameBytes, creditType } from './credit.ts';
 import { TunnelFlow } from './tunnel-flow.ts';
 import { VirtualLink } from './virtual-link.ts';
 
+/** Waits for as long as it takes, within the window. */
+const bulk: SendMeta = { lane: lane.video, frameId: 0, keyFrame: false, discardable: true, deadlineMs: 1e9 };
 const audio: SendMeta = { lane: lane.audio, frameId: 0, keyFrame: false, discardable: true, deadlineMs: 200 };
 
 /** A datagram that says when it was made, and of which kind it is. */
@@ -88,10 +90,10 @@ t.test('bulk: the window grows to what the path takes, and the path is kept full
     link.left.rate = rate;
     link.left.delayMs = link.right.delayMs = delayMs;
     const fill = (): void => {
-      while (link.left.flow.queuedBytes < 400_000) link.left.send(new Uint8Array(1200).fill(0x80), transportMeta);
+      while (link.left.flow.queuedBytes < 400_000) link.left.send(new Uint8Array(1200).fill(0x80), bulk);
     };
     // As a connection begins: with a few small messages, which meet no queue.
-    link.left.send(new Uint8Array(100).fill(0x80), transportMeta);
+    link.left.send(new Uint8Array(100).fill(0x80), bulk);
     link.run(500);
     link.run(2000, fill);
     const from = link.right.deliveries.length;
@@ -172,9 +174,9 @@ t.test('idle, and busy again: the window is still there, and nothing is stuck', 
   const link = new VirtualLink();
   link.left.rate = 1250;
   const fill = (): void => {
-    while (link.left.flow.queuedBytes < 100_000) link.left.send(new Uint8Array(1200).fill(0x80), transportMeta);
+    while (link.left.flow.queuedBytes < 100_000) link.left.send(new Uint8Array(1200).fill(0x80), bulk);
   };
-  link.left.send(new Uint8Array(100).fill(0x80), transportMeta);
+  link.left.send(new Uint8Array(100).fill(0x80), bulk);
   link.run(500);
   link.run(3000, fill);
   const window = link.left.flow.windowBytes;
@@ -194,9 +196,9 @@ t.test('a path that became longer: the round trip is measured anew', (t) => {
   link.left.rate = 500;
   link.left.delayMs = link.right.delayMs = 10;
   const fill = (): void => {
-    while (link.left.flow.queuedBytes < 100_000) link.left.send(new Uint8Array(1200).fill(0x80), transportMeta);
+    while (link.left.flow.queuedBytes < 100_000) link.left.send(new Uint8Array(1200).fill(0x80), bulk);
   };
-  link.left.send(new Uint8Array(100).fill(0x80), transportMeta);
+  link.left.send(new Uint8Array(100).fill(0x80), bulk);
   link.run(500);
   link.run(3000, fill);
   link.left.delayMs = link.right.delayMs = 50;
@@ -217,10 +219,10 @@ t.test('a path that became longer: the round trip is measured anew', (t) => {
 t.test('credits that are late and bunched do not bend what is measured on the way there', (t) => {
   const link = new VirtualLink();
   link.left.rate = 1250;
-  link.left.send(new Uint8Array(100).fill(0x80), transportMeta);
+  link.left.send(new Uint8Array(100).fill(0x80), bulk);
   link.run(500);
   link.run(10_000, (now) => {
-    while (link.left.flow.queuedBytes < 100_000) link.left.send(new Uint8Array(1200).fill(0x80), transportMeta);
+    while (link.left.flow.queuedBytes < 100_000) link.left.send(new Uint8Array(1200).fill(0x80), bulk);
     if (now % 200 === 0) link.right.stall(60);
   });
   const limit = (link.left.flow.rateLimit(link.now) ?? 0) / 10_000_000;
@@ -276,6 +278,26 @@ t.test('messages in memory that is used again', (t) => {
   t.end();
 });
 
+t.test('the window holds video back; for all else there is a reserve beyond it', (t) => {
+  const flow = new TunnelFlow({ now: 0, messageBytes: 16_384, onDrop: () => undefined });
+  flow.agree();
+  const leave = (): number => {
+    const before = flow.inFlightBytes;
+    while (flow.nextMessage(0) !== null);
+    return flow.inFlightBytes - before;
+  };
+  for (let i = 0; i < 30; i++) flow.push(new Uint8Array(1000).fill(0x90), bulk, 0);
+  t.equal(leave(), 17 * 1002);
+  t.equal(leave(), 0);
+  for (let i = 0; i < 100; i++) flow.push(new Uint8Array(100).fill(0x80), audio, 0);
+  const passed = leave();
+  const { minWindowBytes, reserveBytes } = flowLimits;
+  t.equal(passed, Math.ceil((minWindowBytes + reserveBytes - 17 * 1002) / 102) * 102);
+  t.ok(flow.inFlightBytes < minWindowBytes + reserveBytes + 102);
+  t.notOk(flow.wantsToSend(0));
+  t.end();
+});
+
 t.test('hostile credits: never a throw, never out of bounds', (t) => {
   const credit = (flags: number, held: number, received: number, time: number): Uint8Array => {
     const frame = new Uint8Array(creditFrameBytes);
@@ -312,7 +334,7 @@ t.test('hostile credits: never a throw, never out of bounds', (t) => {
         let received = 0;
         for (const { send, credited, flags, held, time, pass } of steps) {
           now += pass;
-          for (let i = 0; i < send; i++) flow.push(new Uint8Array(1200).fill(0x80), transportMeta, now);
+          for (let i = 0; i < send; i++) flow.push(new Uint8Array(1200).fill(0x80), bulk, now);
           const before = flow.windowBytes;
           while (flow.nextMessage(now) !== null);
           assert.ok(flow.inFlightBytes <= before + 1202);
