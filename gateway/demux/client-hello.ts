@@ -2,7 +2,7 @@
 import { u16, u24 } from '../../tunnel-protocol/index.ts';
 
 export interface ClientHello {
-  /** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, or no ALPN at all. */
+  /** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, no ALPN at all, or names STUN (RFC 7443). */
   readonly offers: 'h2' | 'http1' | 'other';
   /** In lower case; empty if there is none, or one that is no host name. */
   readonly serverName: string;
@@ -22,6 +22,7 @@ const hostNameType = 0;
 const maxNameBytes = 253;
 const offersH2 = 1;
 const offersHttp1 = 2;
+const offersStun = 4;
 
 /** Longer ones go where the unparsable go. */
 export const maxHelloBytes = 16_384;
@@ -111,14 +112,22 @@ function parseAlpn(start: number, end: number): ClientHello['offers'] | null {
     if (at > end || at === name) return null;
     offers |= protocolAt(name, at);
   }
+  // TURN clients may name HTTP beside it; no HTTP client names STUN.
+  if ((offers & offersStun) !== 0) return 'other';
   if ((offers & offersH2) !== 0) return 'h2';
   return (offers & offersHttp1) !== 0 ? 'http1' : 'other';
 }
 
 function protocolAt(at: number, end: number): number {
   if (end - at === 2 && scratch[at] === 0x68 && scratch[at + 1] === 0x32) return offersH2;
-  if (end - at !== 8) return 0;
-  for (let i = 0; i < 7; i++) if (scratch[at + i] !== 'http/1.'.charCodeAt(i)) return 0;
+  if (startsWith(at, end, 'stun.')) return offersStun;
+  if (end - at !== 8 || !startsWith(at, end, 'http/1.')) return 0;
   const minor = scratch[at + 7];
   return minor === 0x31 || minor === 0x30 ? offersHttp1 : 0;
+}
+
+function startsWith(at: number, end: number, text: string): boolean {
+  if (end - at < text.length) return false;
+  for (let i = 0; i < text.length; i++) if (scratch[at + i] !== text.charCodeAt(i)) return false;
+  return true;
 }

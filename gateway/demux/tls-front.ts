@@ -144,8 +144,8 @@ export class TlsFront {
 
 /** No protocol in common is an alert (RFC 7301 section 3.2); RFC 7443 names TURN's. */
 function selectProtocol(offered: readonly string[], withH2: boolean): string | undefined {
-  if (withH2 && offered.includes('h2')) return 'h2';
-  return ['http/1.1', 'http/1.0', 'stun.turn'].find((protocol) => offered.includes(protocol));
+  const wanted = ['stun.turn', 'stun.nat-discovery', ...(withH2 ? ['h2'] : []), 'http/1.1', 'http/1.0'];
+  return wanted.find((protocol) => offered.includes(protocol));
 }
 
 function endsOf(socket: Socket): string | null {

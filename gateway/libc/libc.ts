@@ -52,9 +52,9 @@ export interface Libc {
   /**
    * Calls back, from the event loop's phase for sockets, while the descriptor can be read. Unlike a callback of Node's
    * own it does not run what `process.nextTick` and promises have waiting. It must not throw. For ever: there is no way
-   * back.
+   * back. Null where that cannot be done.
    */
-  watch(fd: number, onReadable: () => void): Watch;
+  watch(fd: number, onReadable: () => void): Watch | null;
   /** Where the bytes are. Valid while the array is referenced; it must have an ArrayBuffer of its own. */
   addressOf(bytes: Uint8Array): number;
 }

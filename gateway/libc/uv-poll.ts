@@ -14,7 +14,7 @@ const readable = 1;
 export function bindUvPoll(
   koffi: Koffi,
   addressOf: (bytes: Uint8Array) => number,
-): (fd: number, onReadable: () => void) => Watch {
+): (fd: number, onReadable: () => void) => Watch | null {
   const node = koffi.load(null);
   const callback = koffi.pointer(koffi.proto('void (uintptr_t handle, int status, int events)'));
   const defaultLoop: () => number = node.func('uintptr_t uv_default_loop()');
@@ -31,7 +31,7 @@ export function bindUvPoll(
     const memory = new Uint8Array(new ArrayBuffer(handleSize(pollHandleType)));
     const handle = addressOf(memory);
     if (init(defaultLoop(), handle, fd) !== 0 || start(handle, readable, koffi.register(onReadable, callback)) !== 0) {
-      throw new Error('libuv does not watch the descriptor');
+      return null;
     }
     kept.push(memory);
     return {
