@@ -73,6 +73,9 @@ for (const { name, engine, libc, skip } of await engineVariants()) {
     }
     for (const line of [
       'sallyport_turn_allocations 1',
+      'sallyport_datagrams_total{rung="turn-tls",direction="in"} 0',
+      'sallyport_datagrams_dropped_total{rung="turn-tls",reason="not-relayed"} 0',
+      'sallyport_connections_missed_total 0',
       'sallyport_connections_total{kind="turn-tls"} 1',
       'sallyport_connections_total{kind="ice-tcp"} 1',
       'sallyport_connections{state="ice-tcp"} 1',

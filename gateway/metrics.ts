@@ -10,7 +10,11 @@ export interface MetricsSources {
   readonly counters: GatewayCounters;
   readonly sfu: { readonly counters: Readonly<Record<string, number>>; sessionsByRung(): ReadonlyMap<string, number> };
   readonly directory: { readonly up: boolean };
-  readonly turn: { readonly counters: Readonly<Record<string, number>>; readonly allocations: number };
+  readonly turn: {
+    readonly counters: Readonly<Record<string, number>>;
+    readonly traffic: Readonly<Record<string, { received: number; sent: number; dropped: number }>>;
+    readonly allocations: number;
+  };
   readonly iceTcp: { readonly connections: number };
   readonly demux: Pick<Demultiplexer, 'counters' | 'openings' | 'nodeConnections' | 'adoptedConnections'>;
 }
@@ -112,7 +116,7 @@ export class Metrics {
     });
   }
 
-  #addDatagrams({ counters }: MetricsSources): void {
+  #addDatagrams({ counters, turn }: MetricsSources): void {
     const registers = [this.#registry];
     const traffics = {
       udp: counters.udp,
@@ -128,7 +132,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset();
-        for (const [rung, { received, sent }] of Object.entries(traffics)) {
+        for (const [rung, { received, sent }] of Object.entries({ ...traffics, ...turn.traffic })) {
           this.inc({ rung, direction: 'in' }, received);
           this.inc({ rung, direction: 'out' }, sent);
         }
@@ -143,6 +147,10 @@ export class Metrics {
         this.reset();
         for (const [rung, { dropped }] of Object.entries(traffics)) {
           for (const reason of dropReasons) this.inc({ rung, reason }, dropped[reason]);
+        }
+        // Why is in sallyport_turn_events_total, for all kinds of clients together.
+        for (const [rung, { dropped }] of Object.entries(turn.traffic)) {
+          this.inc({ rung, reason: 'not-relayed' }, dropped);
         }
       },
     });
@@ -229,6 +237,15 @@ export class Metrics {
         this.set({ state: 'node' }, demux.nodeConnections);
         this.set({ state: 'ice-tcp' }, iceTcp.connections);
         this.set({ state: 'adopted' }, demux.adoptedConnections);
+      },
+    });
+    new Counter({
+      name: 'sallyport_connections_missed_total',
+      help: 'Connections whose reset Node did not notice, ended because the kernel knew',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(demux.counters.missed);
       },
     });
   }

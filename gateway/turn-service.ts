@@ -7,9 +7,11 @@ import {
   serveSocket,
   type RelayAddress,
   type TurnCounters,
+  type TurnKind,
   type TurnLimits,
   type TurnLogger,
   type TurnServer,
+  type TurnTraffic,
 } from '../turn/index.ts';
 import { isWildcard } from './addresses.ts';
 import type { Libc } from './libc/index.ts';
@@ -79,6 +81,10 @@ export class TurnService {
 
   get counters(): TurnCounters {
     return this.#server.counters;
+  }
+
+  get traffic(): Readonly<Record<TurnKind, TurnTraffic>> {
+    return this.#server.traffic;
   }
 
   get allocations(): number {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { closeCodes, videoSlotMids } from '../tunnel-protocol/index.ts';
@@ -316,6 +317,23 @@ t.test('misuse and limits', async (t) => {
     new SfuError('closed'),
   );
   await stopped.close();
+});
+
+t.test('each end of a session is told once', async (t) => {
+  const ended: string[] = [];
+  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  const sfu = createSfu(
+    { nodeId: 'x', candidates: [], sessionGraceMs: 1000, maxParticipantsPerRoom: 2 },
+    { now: () => 0, random: (length) => randomBytes(length), log, onSessionEnd: (id) => ended.push(id) },
+  );
+  await sfu.start();
+  for (const sessionId of ['a', 'b']) {
+    sfu.openSession({ sessionId, room: 'r', identity: '', name: '', can: [], hidden: false });
+  }
+  sfu.endSession('a', 'left');
+  t.equal(sfu.endSession('a', 'left'), false);
+  await sfu.close();
+  t.same(ended, ['a', 'b']);
 });
 
 t.test('a crowd is told in portions', async (t) => {

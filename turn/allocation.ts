@@ -6,9 +6,9 @@
 import { classifyDatagram, datagramClass, u16 } from '../tunnel-protocol/index.ts';
 import { formatIpAddress, maxDatagramBytes, type Path, type TransportAddress } from '../tunnel-protocol/index.ts';
 import { AddressTable } from './address-table.ts';
-import type { ClientLink } from './client-link.ts';
+import type { ClientLink, TurnKind } from './client-link.ts';
 import { turnLifetime } from './config.ts';
-import type { TurnCounters } from './counters.ts';
+import type { TurnCounterName, TurnCounters, TurnTraffic } from './counters.ts';
 import type { AllocationRecord } from './node-turn-adapter.ts';
 import { peerVerdict, type PeerPolicy, type PeerVerdict } from './peer-policy.ts';
 import type { Account } from './quotas.ts';
@@ -21,6 +21,7 @@ import { TurnPath } from './turn-path.ts';
 /** What all allocations of a server share. */
 export interface DataPlane {
   readonly counters: TurnCounters;
+  readonly traffic: Readonly<Record<TurnKind, TurnTraffic>>;
   readonly policy: PeerPolicy;
   readonly now: () => number;
   readonly ids: IndicationIds;
@@ -78,6 +79,7 @@ export class Allocation {
   expiresAt: number;
   socket: RelaySocket | null = null;
   readonly #plane: DataPlane;
+  readonly #traffic: TurnTraffic;
   readonly #permissions = new Map<string, Permission>();
   readonly #peers = new AddressTable<Peer>();
   readonly #channels = new Map<number, Peer>();
@@ -97,21 +99,22 @@ export class Allocation {
     this.address = options.address;
     this.expiresAt = options.expiresAt;
     this.#plane = plane;
+    this.#traffic = plane.traffic[options.link.kind];
   }
 
   /** A ChannelData message, header included, padded or not; borrowed. Runs for every datagram. */
   fromChannelData(message: Uint8Array): void {
-    const { counters } = this.#plane;
+    this.#traffic.received++;
     const { length } = message;
     const dataLength = length < 4 ? -1 : u16(message, 2);
     // Three bytes of padding are the most there can be.
     if (dataLength === -1 || length < 4 + dataLength || length > 7 + dataLength) {
-      counters.dropped_malformed++;
+      this.#drop('dropped_malformed');
       return;
     }
     const peer = this.#channels.get(u16(message, 0));
     if (peer === undefined) {
-      counters.dropped_no_channel++;
+      this.#drop('dropped_no_channel');
       return;
     }
     this.#toPeer(peer, message.subarray(4, 4 + dataLength));
@@ -119,7 +122,8 @@ export class Allocation {
 
   /** A Send indication that `plane.indication` has just read; borrowed. Runs for every datagram. */
   fromSendIndication(message: Uint8Array): void {
-    const { indication, counters } = this.#plane;
+    this.#traffic.received++;
+    const { indication } = this.#plane;
     let peer = this.#lastPeer;
     if (peer === null || !peer.xored.matches(message, indication.peerAt)) {
       peer = this.#peerOf(
@@ -129,7 +133,7 @@ export class Allocation {
       if (peer === null) return;
       this.#lastPeer = peer;
     }
-    if (indication.dataLength > maxDatagramBytes) counters.dropped_oversized++;
+    if (indication.dataLength > maxDatagramBytes) this.#drop('dropped_oversized');
     else this.#toPeer(peer, message.subarray(indication.dataAt, indication.dataAt + indication.dataLength));
   }
 
@@ -141,9 +145,8 @@ export class Allocation {
 
   /** Sends a peer's datagram to the client; false when it was dropped. */
   toClient(peer: Peer, datagram: Uint8Array): boolean {
-    const { counters } = this.#plane;
     if (this.#ended) {
-      counters.dropped_no_allocation++;
+      this.#drop('dropped_no_allocation');
       return false;
     }
     if (!this.#passes(peer, datagram)) return false;
@@ -152,8 +155,12 @@ export class Allocation {
       peer.channel === 0
         ? sendDataIndication(link, peer.xored, datagram, this.#plane.ids)
         : link.sendChannelData(peer.channel, datagram);
-    if (sent) counters.relayed_to_client++;
-    else counters.dropped_backlog++;
+    if (sent) {
+      this.#plane.counters.relayed_to_client++;
+      this.#traffic.sent++;
+    } else {
+      this.#drop('dropped_backlog');
+    }
     return sent;
   }
 
@@ -243,24 +250,28 @@ export class Allocation {
     }
   }
 
+  #drop(reason: TurnCounterName): void {
+    this.#plane.counters[reason]++;
+    this.#traffic.dropped++;
+  }
+
   /** What holds in both directions: a live permission, a class that may pass, and bandwidth. */
   #passes(peer: Peer, datagram: Uint8Array): boolean {
-    const { counters } = this.#plane;
     if (!peer.permission.live) {
-      counters.dropped_no_permission++;
+      this.#drop('dropped_no_permission');
       return false;
     }
     if (datagram.length > maxDatagramBytes) {
-      counters.dropped_oversized++;
+      this.#drop('dropped_oversized');
       return false;
     }
     const kind = classifyDatagram(datagram);
     if ((kind === datagramClass.unknown || kind === datagramClass.control) && peer.verdict !== peerVerdict.exact) {
-      counters.dropped_class++;
+      this.#drop('dropped_class');
       return false;
     }
     if (this.#spend(datagram.length)) return true;
-    counters.dropped_bandwidth++;
+    this.#drop('dropped_bandwidth');
     return false;
   }
 
@@ -281,14 +292,13 @@ export class Allocation {
   #peerOf(address: string, port: number): Peer | null {
     const known = this.#peers.find(address, port);
     if (known !== null) return known;
-    const { counters } = this.#plane;
     if (!this.#permissions.has(address)) {
-      counters.dropped_no_permission++;
+      this.#drop('dropped_no_permission');
       return null;
     }
     const peer = this.#make(address, port);
     if (peer.verdict === peerVerdict.refused) {
-      counters.dropped_peer_refused++;
+      this.#drop('dropped_peer_refused');
       return null;
     }
     // A path has to stay the same object; the SFU's addresses are few.

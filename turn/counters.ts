@@ -1,3 +1,5 @@
+import type { TurnKind } from './client-link.ts';
+
 /** Monotonic counts, read at a scrape. */
 export type TurnCounters = Record<TurnCounterName, number>;
 
@@ -46,4 +48,19 @@ export type TurnCounterName = (typeof turnCounterNames)[number];
 
 export function createTurnCounters(): TurnCounters {
   return Object.fromEntries(turnCounterNames.map((name) => [name, 0])) as TurnCounters;
+}
+
+/** Datagrams of clients of one kind, by their way to this server. */
+export interface TurnTraffic {
+  /** From clients, for a peer. */
+  received: number;
+  /** From peers, to clients. */
+  sent: number;
+  /** Of either direction; why is in {@link TurnCounters}. */
+  dropped: number;
+}
+
+export function createTurnTraffic(): Record<TurnKind, TurnTraffic> {
+  const none = (): TurnTraffic => ({ received: 0, sent: 0, dropped: 0 });
+  return { 'turn-udp': none(), 'turn-tcp': none(), 'turn-tls': none() };
 }

@@ -1,7 +1,8 @@
 export { BatchedStream, type BatchedStreamOptions } from './batched-stream.ts';
 export type { RelayAddress, TurnConfig, TurnLimits } from './config.ts';
 export { defaultTurnLimits } from './config.ts';
-export type { TurnCounterName, TurnCounters } from './counters.ts';
+export type { TurnKind } from './client-link.ts';
+export type { TurnCounterName, TurnCounters, TurnTraffic } from './counters.ts';
 export { turnCounterNames } from './counters.ts';
 export type { TurnCredentials } from './credentials.ts';
 export { createTurnCredentials } from './credentials.ts';

@@ -7,7 +7,8 @@ import type { DataPlane } from './allocation.ts';
 import { AllocationPool } from './allocation-pool.ts';
 import { resolveTurnConfig, type TurnConfig, type TurnLimits } from './config.ts';
 import { ControlPlane } from './control-plane.ts';
-import { createTurnCounters, type TurnCounters } from './counters.ts';
+import type { TurnKind } from './client-link.ts';
+import { createTurnCounters, createTurnTraffic, type TurnCounters, type TurnTraffic } from './counters.ts';
 import type { TurnLogger } from './logger.ts';
 import { Nonces } from './nonce.ts';
 import { PeerPolicy } from './peer-policy.ts';
@@ -49,6 +50,7 @@ export interface TurnServer {
   /** Ends all allocations of a session. */
   endSession(sessionId: string): void;
   readonly counters: TurnCounters;
+  readonly traffic: Readonly<Record<TurnKind, TurnTraffic>>;
   readonly limits: TurnLimits;
   readonly allocations: number;
   readonly streams: number;
@@ -63,6 +65,7 @@ export function createTurnServer(config: TurnConfig, deps: TurnDeps): TurnServer
 
 class Server implements TurnServer {
   readonly counters = createTurnCounters();
+  readonly traffic = createTurnTraffic();
   readonly limits: TurnLimits;
   readonly #deps: TurnDeps;
   readonly #plane: DataPlane;
@@ -83,6 +86,7 @@ class Server implements TurnServer {
     const counters = this.counters;
     const plane: DataPlane = {
       counters,
+      traffic: this.traffic,
       policy,
       now: deps.now,
       ids: new IndicationIds(random(8)),
