@@ -23,13 +23,18 @@ export const problems = {
   'not-found': { status: 404, title: 'There is nothing here.' },
   'session-unknown': { status: 404, title: 'This session is not known, or has ended.' },
   'method-not-allowed': { status: 405, title: 'This method cannot be used here.' },
+  'no-tunnel': { status: 409, title: 'The session has no WebSocket here that this one could go with.' },
+  'request-timeout': { status: 408, title: 'The body did not come in time.' },
   'payload-too-large': { status: 413, title: 'The body is too large.' },
   'upgrade-required': { status: 426, title: 'This is a WebSocket endpoint.' },
   'too-many-requests': { status: 429, title: 'Too many requests from this address.' },
   'headers-too-large': { status: 431, title: 'The request header is too large.' },
   internal: { status: 500, title: 'The server failed.' },
+  'upstream-failed': { status: 502, title: 'The server behind this one failed.' },
   draining: { status: 503, title: 'This edge takes no new sessions; use another one.' },
   'room-full': { status: 503, title: 'The room is full.' },
+  'upstream-busy': { status: 503, title: 'The servers behind this one are busy.' },
+  'upstream-timeout': { status: 504, title: 'The server behind this one does not answer.' },
 } as const satisfies Record<string, ProblemEntry>;
 
 export type ProblemCode = keyof typeof problems;

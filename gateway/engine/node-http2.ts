@@ -22,6 +22,9 @@ const maxHeaderPairs = 100;
 const maxConcurrentStreams = 100;
 /** Per connection, for all that its streams hold. */
 const maxSessionMegabytes = 4;
+/** Frames that the protocol allows nobody to send, and streams above the limit, before the connection is ended. */
+const maxInvalidFrames = 100;
+const maxRejectedStreams = 100;
 const requestTimeoutMs = 30_000;
 const sweepIntervalMs = 10_000;
 
@@ -46,6 +49,8 @@ export class NodeHttp2 {
       maxHeaderListPairs: maxHeaderPairs,
       maxSessionMemory: maxSessionMegabytes,
       maxSendHeaderBlockLength: maxHeaderBytes,
+      maxSessionInvalidFrames: maxInvalidFrames,
+      maxSessionRejectedStreams: maxRejectedStreams,
     });
     this.server.on('session', (session) => {
       this.#begin(session);
@@ -69,7 +74,7 @@ export class NodeHttp2 {
     session.on('error', ignore);
     session.once('close', () => this.#connections.delete(connection));
     session.on('stream', (stream, headers) => {
-      connection.opened();
+      connection.opened(stream);
       // 'close' follows, with a code.
       stream.on('error', ignore);
       stream.once('close', () => {
