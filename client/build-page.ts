@@ -3,6 +3,7 @@
  * Run after tsc, from anywhere: `node dist/client/build-page.js`.
  */
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -10,6 +11,8 @@ import type { BuildOptions, Plugin } from 'esbuild';
 
 const source = fileURLToPath(new URL('../../client/page/', import.meta.url));
 const target = fileURLToPath(new URL('./page/', import.meta.url));
+/** What the page imports when it needs it, as it names it. */
+const parts = ['../control/exchange-connection.ts'];
 const copied = ['index.html', 'icon.svg'];
 /** What the first visit costs on a slow network; later media stacks are to be loaded when they are needed. */
 const maxEntryBytes = 40 * 1024;
@@ -27,6 +30,21 @@ const withoutSideEffects: Plugin = {
   },
 };
 
+/**
+ * A part that is imported by `import()` is a bundle of its own. esbuild's `splitting` would put all that the doors lead to
+ * into a chunk that the entry loads at once.
+ */
+const partsAside: Plugin = {
+  name: 'parts-aside',
+  setup(builder) {
+    builder.onResolve({ filter: /^\./ }, ({ kind, path: name }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      if (!parts.includes(name)) throw new Error(`${name} is not among the parts`);
+      return { path: `./${path.basename(name, '.ts')}.js`, external: true };
+    });
+  },
+};
+
 await mkdir(target, { recursive: true });
 const common = {
   outdir: target,
@@ -36,7 +54,10 @@ const common = {
   target: ['chrome110', 'firefox115', 'safari16.4'],
   logLevel: 'warning',
 } satisfies BuildOptions;
-await build({ ...common, entryPoints: [`${source}app.ts`], format: 'esm', plugins: [withoutSideEffects] });
+await build({ ...common, entryPoints: [`${source}app.ts`], format: 'esm', plugins: [withoutSideEffects, partsAside] });
+for (const part of parts) {
+  await build({ ...common, entryPoints: [path.join(source, part)], format: 'esm', plugins: [withoutSideEffects] });
+}
 await build({ ...common, entryPoints: [`${source}style.css`] });
 await Promise.all(copied.map((name) => copyFile(source + name, target + name)));
 

@@ -22,6 +22,14 @@ import type {
 import type { ClientError } from './errors.ts';
 import type { EventSource } from './emitter.ts';
 
+/**
+ * An HTTP proxy, `http://` or `https://`, to which connections are made by CONNECT. User name and password (Basic, Digest)
+ * may stand in the URL, percent-encoded. Without `url` they are for the proxies that the environment names.
+ * `false`: no proxy, whatever the environment says.
+ */
+export type ProxyOption =
+  false | string | { readonly url?: string; readonly username?: string; readonly password?: string };
+
 /** What `join(url, options)` takes. Wrong values reject with ClientError `bad-option`. */
 export interface JoinOptions {
   readonly room: string;
@@ -33,11 +41,16 @@ export interface JoinOptions {
   readonly signal?: AbortSignal;
   /**
    * The rungs that media may use; all of this client's if absent. With `['websocket']` no UDP packet leaves. In Node these
-   * are udp, turn-udp, ice-tcp, turn-tcp, turn-tls and websocket: UDP and the tunnel are tried at once, the others one
-   * shortly after the other while nothing better answers.
+   * are all: UDP and the tunnel are tried at once, the others one shortly after the other while nothing better answers.
+   * Those of websocket, http-stream and long-poll among them are the ones that the control channel uses, if any is.
    */
   readonly rungs?: readonly Rung[];
-  /** Extra authorities that may sign the certificate of the edge, PEM. Node only. */
+  /**
+   * The proxy for all that runs on TCP: requests, the tunnel, and the rungs ice-tcp, turn-tcp and turn-tls. If absent, the
+   * environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY say which. Node only.
+   */
+  readonly proxy?: ProxyOption;
+  /** Extra authorities that may sign the certificate of the edge, or of a proxy that intercepts TLS, PEM. Node only. */
   readonly ca?: string | readonly string[];
   /** Accepts any certificate of the edge. For tests on a machine of your own only. Node only. */
   readonly insecure?: boolean;
@@ -69,6 +82,8 @@ export interface RungAttempt {
   readonly ms: number;
   /** For people; stable enough to count by. */
   readonly reason?: string;
+  /** What the attempt was for, where that was not media: the control channel, on which media may go as well. */
+  readonly channel?: 'control';
 }
 
 /** A receive slot came to life. The track lives as long as the call; who is shown on it is told by `slots`. */
@@ -120,6 +135,8 @@ export interface CallEvents<Track> {
   slots: readonly SlotAssignment[];
   /** The control channel lost its connection, or has one again. Media on another connection goes on. */
   control: { readonly connected: boolean };
+  /** The control channel is on another tunnel than before. */
+  'control-rung': { readonly from: ControlRung; readonly to: ControlRung };
   /** Once a second. */
   stats: CallStats;
   /** Once. `error` is null after `leave()`. Nothing follows. */

@@ -8,8 +8,9 @@ export const clientErrors = {
   'bad-option': 'An option of join() is not valid.',
   'bad-url': 'The address of the edge must be an https:// or http:// URL, such as https://edge.example.',
   'certificate-untrusted':
-    'The certificate of the edge is not signed by an authority that this machine trusts. Pass the certificate of the ' +
-    'authority (option ca, or --ca file.pem); on a test machine only, accept any certificate (option insecure, or --insecure).',
+    'The certificate of the edge is not signed by an authority that this machine trusts. If the issuer is not the one of ' +
+    'the edge, this network reads TLS traffic. Pass the certificate of the authority (option ca, or --ca file.pem); on a ' +
+    'test machine only, accept any certificate (option insecure, or --insecure).',
   'certificate-expired':
     'The certificate of the edge has expired or is not valid yet. Renew it there, and check the clock of this machine.',
   'certificate-wrong-host':
@@ -18,6 +19,22 @@ export const clientErrors = {
     'The edge cannot be reached. Check its address and port, that it is running, and that this network lets you connect to it.',
   'edge-refused': 'The edge refused the request. Its answer says why; the log of the edge may say more.',
   'edge-not-sallyport': 'The server at this address does not answer like a Sallyport edge. Check the address and port.',
+  'proxy-auth-required':
+    'The proxy of this network wants a user name and a password, or refuses those given. Pass them (option proxy, or --proxy-user).',
+  'proxy-refused':
+    'The proxy of this network does not let this client connect to the edge. Ask the network team to allow CONNECT to its host and port.',
+  'proxy-unreachable':
+    'The proxy cannot be reached or does not answer like one. Check its address (option proxy, --proxy, HTTPS_PROXY), ' +
+    'or do without it (proxy false, or NO_PROXY).',
+  'captive-portal':
+    'This network answered in place of the edge, with a page or a redirect: a sign-in page, or a filter. Open any page in a ' +
+    'browser, sign in, and join again; if there is no such page, ask the network team to allow the edge.',
+  'upgrade-stripped':
+    'Something between here and the edge takes the Upgrade to WebSocket out of requests. The HTTP rungs (http-stream, ' +
+    'long-poll) do without; for WebSocket, ask the network team to let the Upgrade header pass to the edge.',
+  buffered:
+    'Something between here and the edge holds answers back until they are complete. The long-poll rung does with that; ' +
+    'for streaming, ask the network team not to buffer answers of the edge.',
   'token-missing':
     'This edge wants a join token. Ask its operator for one (sallyport token --room …) and pass it (option token, or --token).',
   'token-invalid': 'The join token is not valid at this edge. Ask for a new one, made with the secret of this edge.',
@@ -77,6 +94,8 @@ export class ClientError extends Error {
 
 /** The error itself if it is one of ours, otherwise one with this code that has it as its cause. */
 export function asClientError(error: unknown, code: ClientErrorCode): ClientError {
-  if (error instanceof ClientError) return error;
+  // Of the page's parts, each is bundled by itself and has a class of its own.
+  if (error instanceof ClientError || (error instanceof Error && error.name === 'ClientError'))
+    return error as ClientError;
   return new ClientError(code, { cause: error, detail: error instanceof Error ? error.message : String(error) });
 }

@@ -5,6 +5,7 @@ export type {
   CallEvents,
   CallStats,
   JoinOptions,
+  ProxyOption,
   PublishOptions,
   PublishedTrack,
   RungAttempt,
@@ -20,4 +21,8 @@ export { ClipSource, IvfRecorder, OpusRecorder, loadClip } from './media/index.t
 export type { Clip } from './media/index.ts';
 export { join } from './node/join.ts';
 export type { JoinStep, NodeJoinOptions } from './node/join.ts';
+export type { LadderEvent } from './node/ladder-log.ts';
 export type { NodeCall } from './node/node-call.ts';
+export type { Evidence } from './node/path-evidence.ts';
+export { createPathMemory } from './node/path-memory.ts';
+export type { PathMemory, RememberedPath } from './node/path-memory.ts';

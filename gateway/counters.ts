@@ -32,6 +32,8 @@ export class GatewayCounters {
   readonly refused = new Map<string, number>();
   tunnelsAccepted = 0;
   tunnelsRefused = 0;
+  /** WebSockets for audio beside those. */
+  audioConnections = 0;
   /** Connections made of HTTP exchanges that were begun, and requests of theirs that were turned away. */
   readonly httpTunnels = {
     'http-stream': { accepted: 0, refused: 0 },

@@ -27,6 +27,8 @@ import { tunnelLimits } from './tunnel-path.ts';
 
 const connection = '00112233445566aa';
 const video: SendMeta = { lane: lane.video, frameId: 0, keyFrame: false, discardable: true, deadlineMs: 60_000 };
+/** Without frames: one that is dropped takes no other along. */
+const audio: SendMeta = { ...video, lane: lane.audio };
 const control: SendMeta = { lane: lane.control, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
 
 /** One path, whose clock can be put forward. */
@@ -37,6 +39,7 @@ class PathApplication implements HttpApplication {
   ended = 0;
   aheadMs = 0;
   opened = 0;
+  aborted = 0;
   #wake: () => void = () => undefined;
 
   constructor(carrier: ExchangeCarrier) {
@@ -62,7 +65,8 @@ class PathApplication implements HttpApplication {
     stream: (exchange: HttpExchange): ExchangeEvents => {
       const call = new HttpCall(exchange, false, {});
       const header = headerOfQuery(head.query) as ExchangeHeader;
-      if (this.path.kind === 'http-stream') this.path.download(header, call);
+      if (head.method === 'POST') this.path.upload(header, call);
+      else if (this.path.kind === 'http-stream') this.path.download(header, call);
       else this.path.request(header, new Uint8Array(0), call);
       this.opened++;
       this.#wake();
@@ -73,6 +77,8 @@ class PathApplication implements HttpApplication {
         },
         aborted: () => {
           this.path.aborted(call);
+          this.aborted++;
+          this.#wake();
         },
       };
     },
@@ -83,21 +89,33 @@ class PathApplication implements HttpApplication {
   }
 }
 
-type Get = (port: number, query: string) => { readonly answer: Promise<Readable>; readonly destroy: () => void };
+type Get = (
+  port: number,
+  query: string,
+  method?: 'GET' | 'POST',
+) => { readonly answer: Promise<Readable>; readonly destroy: () => void };
 
-const getHttp1: Get = (port, query) => {
+const getHttp1: Get = (port, query, method = 'GET') => {
   const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
-  const outgoing = request({ host: '127.0.0.1', port, path: `/?${query}`, agent, ...{ ALPNProtocols: ['http/1.1'] } });
+  const outgoing = request({
+    host: '127.0.0.1',
+    port,
+    method,
+    path: `/?${query}`,
+    agent,
+    ...{ ALPNProtocols: ['http/1.1'] },
+  });
   outgoing.on('error', () => undefined);
-  outgoing.end();
+  if (method === 'GET') outgoing.end();
+  else outgoing.flushHeaders();
   const answer = once(outgoing, 'response').then(([response]) => response as Readable);
   return { answer, destroy: () => { outgoing.destroy(); agent.destroy(); } }; // prettier-ignore
 };
 
-const getHttp2: Get = (port, query) => {
+const getHttp2: Get = (port, query, method = 'GET') => {
   const session = connectHttp2(`https://127.0.0.1:${String(port)}`, { rejectUnauthorized: false });
   session.on('error', () => undefined);
-  const stream = session.request({ ':path': `/?${query}` });
+  const stream = session.request({ ':method': method, ':path': `/?${query}` });
   stream.on('error', () => undefined);
   const answer = once(stream, 'response').then(() => stream as Readable);
   return { answer, destroy: () => { session.destroy(); } }; // prettier-ignore
@@ -128,7 +146,15 @@ for (const { name, engine, libc, skip, get } of variants) {
         t.teardown(destroy);
         return answer;
       };
-      return { application, path: application.path, open };
+      const openAndLeave = async (text: string): Promise<void> => {
+        const { opened, aborted } = application;
+        const { answer, destroy } = get(port, text, 'POST');
+        answer.catch(() => undefined);
+        await application.until(() => application.opened > opened);
+        destroy();
+        await application.until(() => application.aborted > aborted);
+      };
+      return { application, path: application.path, open, openAndLeave };
     };
 
     t.test('a reader that stops: what waits is bounded, and it is closed in the end', async (t) => {
@@ -151,6 +177,25 @@ for (const { name, engine, libc, skip, get } of variants) {
       await application.until(() => application.ended !== 0);
       t.equal(application.ended, closeCodes['slow-reader'].wire);
       t.equal(path.send(new Uint8Array(10).fill(0x80), video), false);
+    });
+
+    t.test('a reader that stops, but opens and leaves other requests, is closed all the same', async (t) => {
+      const { application, path, open, openAndLeave } = await serve(t, 'http-stream');
+      const response = await open(query());
+      response.pause();
+      // The sockets take more and more for a while.
+      const { longPoll: traffic } = application.counters;
+      for (let sent = -1, since = performance.now(); performance.now() - since < 300;) {
+        if (traffic.sent !== sent) [sent, since] = [traffic.sent, performance.now()];
+        for (let i = 0; i < 100; i++) path.send(new Uint8Array(1200).fill(0x80), audio);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      application.aheadMs += tunnelLimits.stalledMs - 1000;
+      await openAndLeave(query(2));
+      application.aheadMs += 1000;
+      path.checkStalled(performance.now() + application.aheadMs);
+      await application.until(() => application.ended !== 0);
+      t.equal(application.ended, closeCodes['slow-reader'].wire);
     });
 
     t.test('a reader that goes on gets the rest', async (t) => {

@@ -1,6 +1,7 @@
 /** A tunnel connection that is made of HTTP requests, as a path. What it sends waits here until a request can take it. */
 import {
   closeCodes,
+  DeliveryMeter,
   ExchangeServer,
   fitsFrame,
   SendQueue,
@@ -15,7 +16,6 @@ import {
   type TransportAddress,
 } from '../tunnel-protocol/index.ts';
 import type { Traffic } from './counters.ts';
-import { DeliveryMeter } from './delivery-meter.ts';
 import type { Flushable, FlushQueue } from './flush-queue.ts';
 import type { HttpCall } from './http-call.ts';
 import { tunnelLimits, type ReceiveDatagram } from './tunnel-path.ts';
@@ -51,7 +51,8 @@ export class ExchangePath implements Path, Flushable, FrameSource {
   #inServer = false;
   #closed = false;
   #toldEnd = false;
-  #blockedSince: number | null = null;
+  /** The stream whose client does not take what is written. */
+  #blocked: { readonly call: HttpCall; readonly since: number } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #timerAt = Infinity;
 
@@ -171,13 +172,13 @@ export class ExchangePath implements Path, Flushable, FrameSource {
 
   /** The request is gone. */
   aborted(call: HttpCall): void {
-    this.#blockedSince = null;
+    if (this.#blocked?.call === call) this.#blocked = null;
     this.#server.aborted(call);
     this.#queueFlush();
   }
 
   drained(call: HttpCall): void {
-    this.#blockedSince = null;
+    if (this.#blocked?.call === call) this.#blocked = null;
     this.#server.drained(call);
     this.#pump();
   }
@@ -197,8 +198,7 @@ export class ExchangePath implements Path, Flushable, FrameSource {
   checkStalled(nowMs: number): void {
     this.#server.handleTimeout(nowMs);
     if (this.#server.ended !== null) this.#queueFlush();
-    if (this.#blockedSince !== null && nowMs - this.#blockedSince >= tunnelLimits.stalledMs)
-      this.closeWith('slow-reader');
+    if (this.#blocked !== null && nowMs - this.#blocked.since >= tunnelLimits.stalledMs) this.closeWith('slow-reader');
   }
 
   /** Nobody will ask any more. */
@@ -237,10 +237,11 @@ export class ExchangePath implements Path, Flushable, FrameSource {
       const { handle: call } = output;
       if (output.type === 'write') {
         if (call.write(output.bytes)) continue;
-        this.#blockedSince ??= now;
+        if (this.#blocked?.call !== call) this.#blocked = { call, since: now };
         server.blocked(call);
         continue;
       }
+      if (this.#blocked?.call === call) this.#blocked = null;
       if (output.type === 'end') call.end();
       else call.answer(output.body);
     }

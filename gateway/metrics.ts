@@ -104,6 +104,15 @@ export class Metrics {
       },
     });
     new Counter({
+      name: 'sallyport_audio_connections_total',
+      help: 'WebSockets opened for audio beside those of sessions',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(counters.audioConnections);
+      },
+    });
+    new Counter({
       name: 'sallyport_refused_total',
       help: 'Requests, connections, datagrams and messages turned away as not authentic or not allowed, by reason',
       labelNames: ['reason'],

@@ -12,6 +12,7 @@ import { isName, isRoomName } from './names.ts';
 import { emptyReply, jsonReply, Problem, problem, problemReply, type HttpReply } from './problem.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { Route, RoutedRequest } from './router.ts';
+import { audioQuery } from './tunnel-websocket.ts';
 
 const maxClientTextLength = 64;
 
@@ -139,6 +140,7 @@ class Sessions {
       iceServers: [{ urls: turnUrls(place, turnUdpPort()), ...turnCredentials(sessionId) }],
       tunnel: {
         websocket: `wss://${authority(place)}/tunnel/v1/ws`,
+        audio: `wss://${authority(place)}/tunnel/v1/ws?${audioQuery}`,
         httpStream: `https://${authority(place)}/tunnel/v1/stream`,
         longPoll: `https://${authority(place)}/tunnel/v1/poll`,
       },

@@ -85,6 +85,8 @@ for (const engine of ['auto', 'node'] as const) {
       t.equal(late.readUInt16BE(2 + 2), closeCodes.replaced.wire, 'an older one comes too late');
       t.match(await ask(second, 3, { type: 'status', status: {} }), { ok: true });
       const socket = await openWebSocket(edge.port, '/tunnel/v1/ws', tunnelProtocols(token));
+      second.release().connected(0);
+      socket.ws.send(encodeFrame(endpoint.nextOutput(0) ?? new Uint8Array(0)));
       t.match(await second.event('closed'), { wire: closeCodes.replaced.wire });
       socket.ws.terminate();
     });

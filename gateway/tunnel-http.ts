@@ -20,6 +20,7 @@ import type { ExchangeEvents, HttpExchange, Reaction, RequestHead, StreamReactio
 import { ExchangePath } from './exchange-path.ts';
 import { FlushQueue } from './flush-queue.ts';
 import { HttpCall } from './http-call.ts';
+import { OpenBodies, type OpenBody } from './open-bodies.ts';
 import type { Origins } from './origins.ts';
 import { Problem, problem, problemReply, type HttpReply } from './problem.ts';
 
@@ -30,6 +31,8 @@ const carriers: ReadonlyMap<string, ExchangeCarrier> = new Map([
 const methods = ['GET', 'POST', 'OPTIONS'] as const;
 /** A connection that ended answers requests for so long: they are told why, and get what was sent before. */
 const lingerMs = 15_000;
+/** So many of a session do; the oldest of more is forgotten. */
+const maxLingering = 4;
 const noBytes = new Uint8Array(0);
 
 export interface TunnelHttpDeps {
@@ -50,7 +53,6 @@ interface Incoming {
 }
 
 interface Ending {
-  readonly session: string;
   readonly path: ExchangePath;
   readonly wire: number;
   readonly until: number;
@@ -61,7 +63,9 @@ export class TunnelHttp {
   readonly #flushes = new FlushQueue();
   readonly #book = new ConnectionBook<ExchangePath>();
   readonly #open = new Set<ExchangePath>();
-  #ending: Ending[] = [];
+  readonly #bodies = new OpenBodies();
+  /** By session, oldest first. */
+  readonly #ending = new Map<string, Ending[]>();
 
   constructor(deps: TunnelHttpDeps) {
     this.#deps = deps;
@@ -69,6 +73,18 @@ export class TunnelHttp {
 
   get openTunnels(): number {
     return this.#open.size;
+  }
+
+  /** Connections that are over and still answer. */
+  get lingeringTunnels(): number {
+    let count = 0;
+    for (const ending of this.#ending.values()) count += ending.length;
+    return count;
+  }
+
+  /** Requests whose body is still to come whole. */
+  get openBodies(): number {
+    return this.#bodies.size;
   }
 
   /** Null when the path is none of these. */
@@ -106,13 +122,26 @@ export class TunnelHttp {
   /** To be called every few seconds. */
   sweep(nowMs: number): void {
     for (const path of this.#open) path.checkStalled(nowMs);
-    this.#ending = this.#ending.filter(({ session, path, wire, until }) => {
-      if (nowMs < until) return true;
-      path.forget();
-      this.#book.end(session, path.connection, wire);
-      return false;
-    });
+    this.#bodies.sweep(nowMs);
+    for (const [session, ending] of this.#ending) {
+      while ((ending[0]?.until ?? Infinity) <= nowMs) this.#forgetOldest(session, ending);
+      if (ending.length === 0) this.#ending.delete(session);
+    }
     this.#book.sweep((session) => this.#deps.sfu.hasSession(session));
+  }
+
+  #linger(session: string, path: ExchangePath, wire: number): void {
+    const ending = this.#ending.get(session) ?? [];
+    this.#ending.set(session, ending);
+    ending.push({ path, wire, until: this.#deps.now() + lingerMs });
+    if (ending.length > maxLingering) this.#forgetOldest(session, ending);
+  }
+
+  #forgetOldest(session: string, ending: Ending[]): void {
+    const oldest = ending.shift();
+    if (oldest === undefined) return;
+    oldest.path.forget();
+    this.#book.end(session, oldest.path.connection, oldest.wire);
   }
 
   /** A GET, or a POST whose body is read as it comes. */
@@ -145,8 +174,13 @@ export class TunnelHttp {
     let path: ExchangePath | null = null;
     let call: HttpCall | null = null;
     let over = false;
-    const refuse = (refusal: Problem): void => {
+    let open: OpenBody | null = null;
+    const settle = (): void => {
       over = true;
+      if (open !== null) this.#bodies.delete(open);
+    };
+    const refuse = (refusal: Problem): void => {
+      settle();
       exchange.reply(this.#refusal(incoming.carrier, head, refusal));
     };
     const limit = isText ? maxTokenBytes + 1 + textBytes(exchangeLimits.maxBodyBytes) : exchangeLimits.maxBodyBytes;
@@ -164,13 +198,19 @@ export class TunnelHttp {
         refuse(session);
         return;
       }
+      if (!isLast && (open === null || open.session !== session)) {
+        if (open !== null) this.#bodies.delete(open);
+        open = { since: open?.since ?? this.#deps.now(), session, refuse };
+        const refusal = this.#bodies.add(open);
+        if (refusal !== null) refuse(refusal);
+      }
       if (!isLast || session === null) return;
       const frames = isText ? decodeTextBody(body.bytes)?.body : body.bytes;
       if (frames === undefined) {
         refuse(problem('bad-request', 'The body is not base64.'));
         return;
       }
-      over = true;
+      settle();
       call = this.#call(incoming, exchange);
       path = this.#pathFor(incoming, session, call);
       path?.request(header, frames, call);
@@ -179,6 +219,7 @@ export class TunnelHttp {
       data: take,
       drain: ignore,
       aborted: () => {
+        settle();
         if (call !== null) path?.aborted(call);
       },
     };
@@ -212,7 +253,7 @@ export class TunnelHttp {
       ended: (ended, wire) => {
         this.#open.delete(ended);
         sfu.detach(ended);
-        this.#ending.push({ session, path: ended, wire, until: now() + lingerMs });
+        this.#linger(session, ended, wire);
       },
     });
     counters.httpTunnels[carrier].accepted++;

@@ -97,6 +97,56 @@ t.test('one write per turn, control first, then transport, audio, video', async 
   t.equal(socket.messages.length, 1, 'nothing more to write');
 });
 
+t.test('audio goes on a connection of its own while that is prompt', async (t) => {
+  let now = 0;
+  const options = { now: () => now };
+  const flushes = new FlushQueue();
+  const traffic = new GatewayCounters().websocket;
+  const ignore = (): void => undefined;
+  const [mainSocket, audioSocket] = [new RecordingSocket(), new RecordingSocket()];
+  const main = new TunnelPath(mainSocket, ignore, traffic, flushes, options);
+  const audio = new TunnelPath(audioSocket, ignore, traffic, flushes, options);
+  const dropped: Lane[] = [];
+  main.onDrop = ({ lane: of }) => dropped.push(of);
+  audio.beginAsAudio(main);
+  main.carryAudio(audio);
+  const datagram = (first: number): Uint8Array => new Uint8Array(100).fill(first);
+  const sendBoth = async (first: number): Promise<void> => {
+    main.send(datagram(first), { ...meta(lane.audio), discardable: true, deadlineMs: 200 });
+    main.send(datagram(first + 1), meta(lane.video));
+    await turn();
+  };
+  await sendBoth(130);
+  t.same([audioSocket.written, mainSocket.written], [[130], [131]]);
+  now = tunnelLimits.audioStuckMs;
+  await sendBoth(132);
+  await sendBoth(134);
+  t.same(audioSocket.written, [130, 132], 'nothing was credited for so long');
+  t.same(
+    mainSocket.written.filter((first) => first !== creditType),
+    [131, 133, 134, 135],
+  );
+
+  const client = new TunnelFlow({ now: 0, messageBytes: 100, onDrop: ignore });
+  client.agree();
+  client.received(204, now);
+  audio.handleMessage(client.nextMessage(now + flowLimits.creditDelayMs) ?? new Uint8Array(0), true);
+  await sendBoth(136);
+  t.same(audioSocket.written, [130, 132, 136], 'it was only slow');
+
+  audioSocket.bufferedBytes = tunnelLimits.socketHighWaterBytes;
+  await sendBoth(138);
+  now += 300;
+  audio.send(datagram(140), { ...meta(lane.audio), discardable: true, deadlineMs: 200 });
+  await turn();
+  t.same(dropped, [lane.audio], 'drops are told of the path that the sender knows');
+  audio.checkStalled(now + tunnelLimits.audioGiveUpMs);
+  t.match(audioSocket.closes, [/slow-reader/]);
+  await sendBoth(142);
+  t.same(mainSocket.written.slice(-2), [142, 143]);
+  t.same(mainSocket.closes, []);
+});
+
 t.test('messages end at whole frames, at 16 KiB', async (t) => {
   const { socket, path } = setUp();
   for (let i = 0; i < 40; i++) path.send(new Uint8Array(1200).fill(128), meta(lane.audio));

@@ -37,6 +37,10 @@ export const tunnelLimits = {
   messageBytes: 16_384,
   /** A socket that stays full for so long is closed, and so is a peer that credits nothing. */
   stalledMs: 15_000,
+  /** Audio that is not credited for so long is stuck on its connection, and goes on the main one; … */
+  audioStuckMs: 600,
+  /** … which it does for good after this, until the client has made another one for it. */
+  audioGiveUpMs: 5_000,
 } as const;
 
 /** Where `capabilities` stand in `open` and `welcome`, and the least length that has them. */
@@ -82,8 +86,13 @@ export class TunnelPath implements Path, Flushable {
   #fullSinceMs: number | null = null;
   /** Bytes of the frames of this message, lengths included, that are credited. */
   #creditableBytes = 0;
-  /** Of the first datagram that waits for the next flush. */
+  /** Of the first datagram that waits for the next flush, and then of the flush. */
   #turnMs = 0;
+  /** Where audio goes while that delivers. */
+  #audio: TunnelPath | null = null;
+  #isAudio = false;
+  /** As an audio connection: what is sent there is credited soon. */
+  #prompt = false;
 
   constructor(
     socket: EngineSocket,
@@ -124,11 +133,25 @@ export class TunnelPath implements Path, Flushable {
       this.#traffic.dropped.oversized++;
       return false;
     }
+    if (meta.lane === lane.audio && this.#audio !== null && this.#audio.#prompt)
+      return this.#audio.send(datagram, meta);
     if (meta.lane === lane.control && this.#clientCredits) this.#answerForConnection(datagram);
     if (!this.#flushQueued) this.#queueFlush(this.#now());
     if (this.#flow.push(datagram, meta, this.#turnMs)) return true;
     this.closeWith('slow-reader');
     return false;
+  }
+
+  /** Audio goes on this connection from now on, as long as that is prompt; null: on none but this again. */
+  carryAudio(connection: TunnelPath | null): void {
+    this.#audio = connection;
+  }
+
+  /** This one carries another's audio: there is no handshake, because the other had it, and no control channel. */
+  beginAsAudio(main: TunnelPath): void {
+    this.#opened = this.#isAudio = this.#prompt = true;
+    this.#flow.agree();
+    this.onDrop = (meta) => main.onDrop?.(meta);
   }
 
   /** Writes what the socket and the peer take, lane by lane. Called by the flush queue, and when the socket has drained. */
@@ -138,9 +161,11 @@ export class TunnelPath implements Path, Flushable {
     const now = this.#now();
     if (this.#flow.wantsToSend(now)) {
       // Several messages become one write; of a single one that is made anyway, without the way there and back.
+      this.#turnMs = now;
       if (this.#flow.queuedBytes > tunnelLimits.messageBytes) this.#socket.cork(this.#write);
       else this.#write();
     }
+    if (this.#isAudio) this.#notePromptness(now);
     this.#waitForCredit();
   }
 
@@ -154,6 +179,7 @@ export class TunnelPath implements Path, Flushable {
     }
     const now = this.#now();
     this.#flow.received(this.#creditableBytes, now);
+    if (this.#isAudio) this.#notePromptness(now);
     if (this.#flushQueued) return;
     if (this.#flow.wantsToSend(now)) this.#queueFlush(now);
     else this.#waitForCredit();
@@ -167,13 +193,15 @@ export class TunnelPath implements Path, Flushable {
   /** The connection is gone. */
   handleClosed(): void {
     this.#closed = true;
+    this.#prompt = false;
   }
 
   /** To be called every few seconds. A reader that stopped for good is closed; its session may come back. */
   checkStalled(nowMs: number): void {
-    const { stalledMs } = tunnelLimits;
-    const { blockedSince } = this.#flow;
-    if (this.#closed || this.#socket.bufferedBytes < this.#highWaterBytes) this.#fullSinceMs = null;
+    const { stalledMs, audioGiveUpMs } = tunnelLimits;
+    const { blockedSince, uncreditedSince } = this.#flow;
+    if (this.#isAudio && nowMs - (uncreditedSince ?? nowMs) >= audioGiveUpMs) this.closeWith('slow-reader');
+    if (this.#closed || this.#socket.bufferedBytes < this.#highWaterBytes()) this.#fullSinceMs = null;
     else this.#fullSinceMs ??= nowMs;
     const since = Math.min(this.#fullSinceMs ?? Infinity, blockedSince ?? Infinity);
     if (!this.#closed && nowMs - since >= stalledMs) this.closeWith('slow-reader');
@@ -195,6 +223,7 @@ export class TunnelPath implements Path, Flushable {
     this.#flow.end();
     this.flush();
     this.#closed = true;
+    this.#prompt = false;
     this.#socket.close(code, reason);
   }
 
@@ -202,8 +231,12 @@ export class TunnelPath implements Path, Flushable {
     this.close(closeCodes[code].wire, code);
   }
 
-  get #highWaterBytes(): number {
+  #highWaterBytes(): number {
     return this.#flow.agreed ? tunnelLimits.socketHighWaterBytes : tunnelLimits.uncreditedHighWaterBytes;
+  }
+
+  #notePromptness(now: number): void {
+    this.#prompt = !this.#closed && now - (this.#flow.uncreditedSince ?? now) < tunnelLimits.audioStuckMs;
   }
 
   #queueFlush(now: number): void {
@@ -260,7 +293,8 @@ export class TunnelPath implements Path, Flushable {
       if (!this.#flow.credit(frame, this.#now())) this.closeWith('protocol-error');
       return true;
     }
-    if (!this.#opened && frame[0] === controlType.open && frame.length >= helloBytes) {
+    // Pings may come before it.
+    if (frame[0] === controlType.open && frame.length >= helloBytes) {
       this.#clientCredits = (u16(frame, capabilitiesOffset) & capability.credit) !== 0;
     }
     this.#opened = true;
@@ -268,11 +302,10 @@ export class TunnelPath implements Path, Flushable {
   }
 
   readonly #write = (): void => {
-    const now = this.#now();
     const flow = this.#flow;
     const before = flow.sentFrames;
-    while (this.#socket.bufferedBytes < this.#highWaterBytes) {
-      const message = flow.nextMessage(now);
+    while (this.#socket.bufferedBytes < this.#highWaterBytes()) {
+      const message = flow.nextMessage(this.#turnMs);
       if (message === null) break;
       if (!this.#socket.send(message)) {
         // Control frames may have been in it, and they must not be lost on a living connection.

@@ -1,6 +1,13 @@
 /** The tunnel endpoint against a real client library and the real SFU. */
 import t from 'tap';
-import { closeCodes, ControlEndpoint, encodeFrame, forEachFrame } from '../tunnel-protocol/index.ts';
+import {
+  closeCodes,
+  ControlEndpoint,
+  decodeControlFrame,
+  encodeControlFrame,
+  encodeFrame,
+  forEachFrame,
+} from '../tunnel-protocol/index.ts';
 import { openWebSocket, TestSocket, webSocket } from './testing/https-client.ts';
 import { openSession, startTestEdge, tunnelProtocols, type TestEdge } from './testing/test-edge.ts';
 
@@ -86,9 +93,39 @@ for (const engine of ['auto', 'node'] as const) {
       t.ok([1006, 1009].includes((await socket.closed).code), 'an oversized message');
     });
 
-    t.test('a second connection takes over', async (t) => {
-      const { socket: first, resumeToken } = await openControl(edge);
+    t.test('a connection for audio lives beside that of the session', async (t) => {
+      const audioPath = `${path}?lane=audio`;
+      const { resumeToken } = await openSession(edge);
+      const protocols = tunnelProtocols(resumeToken);
+      const tooSoon = await webSocket(edge.port, audioPath, protocols);
+      t.match(tooSoon, { status: 409, body: /no-tunnel/ });
+      const forged = await webSocket(edge.port, audioPath, tunnelProtocols(`${resumeToken.slice(0, -4)}AAAA`));
+      t.match(forged, { status: 401 });
+      const main = await openWebSocket(edge.port, path, protocols);
+      const first = await openWebSocket(edge.port, audioPath, protocols);
+      const second = await openWebSocket(edge.port, audioPath, protocols);
+      t.match(await first.closed, { code: closeCodes.replaced.wire }, 'there is one');
+      second.ws.send(encodeFrame(new Uint8Array(100).fill(0x80)));
+      second.ws.send(encodeFrame(encodeControlFrame({ type: 'ping', id: 0, time: 42 })));
+      t.match(await second.closed, { code: closeCodes['protocol-error'].wire }, 'it has no control channel');
+      t.equal(main.ws.readyState, main.ws.OPEN);
+      const third = await openWebSocket(edge.port, audioPath, protocols);
+      main.ws.close();
+      t.match(await third.closed, { code: closeCodes.replaced.wire }, 'it goes with that of the session');
+    });
+
+    t.test('a second connection answers a ping, and takes over with its `open`', async (t) => {
+      const { socket: first, control, resumeToken } = await openControl(edge);
       const second = await openWebSocket(edge.port, path, tunnelProtocols(resumeToken));
+      second.ws.send(encodeFrame(encodeControlFrame({ type: 'ping', id: 0, time: 42 })));
+      let pong: unknown = null;
+      forEachFrame(await second.next(), (frame) => {
+        pong = decodeControlFrame(frame);
+      });
+      t.match(pong, { type: 'pong', id: 0, echoedTime: 42 });
+      t.equal(first.ws.readyState, first.ws.OPEN);
+      control.connected(0);
+      flush(control, second);
       t.match(await first.closed, { code: closeCodes.replaced.wire });
       t.equal(second.ws.readyState, second.ws.OPEN);
     });

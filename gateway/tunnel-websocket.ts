@@ -1,6 +1,6 @@
 /** `GET /tunnel/v1/ws`: proves whose tunnel a WebSocket is, and ties it to the session in the SFU. */
 import { SfuError, type Sfu } from '../sfu/index.ts';
-import { maxMessageBytes } from '../tunnel-protocol/index.ts';
+import { classifyDatagram, datagramClass, maxMessageBytes } from '../tunnel-protocol/index.ts';
 import type { TokenAuthority } from './auth.ts';
 import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
 import type { GatewayCounters } from './counters.ts';
@@ -8,9 +8,11 @@ import type { EngineSocket, RequestHead, SocketEvents, UpgradeDecision, WebSocke
 import { FlushQueue } from './flush-queue.ts';
 import type { Origins } from './origins.ts';
 import { Problem, problem, problemReply } from './problem.ts';
-import { TunnelPath } from './tunnel-path.ts';
+import { TunnelPath, type ReceiveDatagram } from './tunnel-path.ts';
 
 const idleTimeoutSeconds = 32;
+/** Asks for a connection that carries audio beside the session's WebSocket. */
+export const audioQuery = 'lane=audio';
 
 export interface TunnelWebSocketDeps {
   readonly sfu: Sfu;
@@ -20,6 +22,11 @@ export interface TunnelWebSocketDeps {
   readonly counters: GatewayCounters;
 }
 
+interface MainConnection {
+  readonly path: TunnelPath;
+  audio: TunnelPath | null;
+}
+
 export class TunnelWebSocket implements WebSocketRoute {
   readonly path = '/tunnel/v1/ws';
   readonly maxMessageBytes = maxMessageBytes;
@@ -27,6 +34,8 @@ export class TunnelWebSocket implements WebSocketRoute {
   readonly #deps: TunnelWebSocketDeps;
   readonly #flushes = new FlushQueue();
   readonly #open = new Set<TunnelPath>();
+  /** By session, the connection that came last. */
+  readonly #mains = new Map<string, MainConnection>();
 
   constructor(deps: TunnelWebSocketDeps) {
     this.#deps = deps;
@@ -44,7 +53,15 @@ export class TunnelWebSocket implements WebSocketRoute {
       counters.tunnelsRefused++;
       return { accept: false, reply: problemReply(session) };
     }
-    return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attach(session, socket) };
+    if (head.query !== audioQuery) {
+      return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attach(session, socket) };
+    }
+    const main = this.#mains.get(session);
+    if (main !== undefined) {
+      return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attachAudio(main, socket) };
+    }
+    counters.tunnelsRefused++;
+    return { accept: false, reply: problemReply(problem('no-tunnel', 'Open the WebSocket of the session first.')) };
   };
 
   /** To be called every few seconds. */
@@ -78,6 +95,8 @@ export class TunnelWebSocket implements WebSocketRoute {
     const path = new TunnelPath(socket, this.#receive, counters.websocket, this.#flushes);
     counters.tunnelsAccepted++;
     this.#open.add(path);
+    const main: MainConnection = { path, audio: null };
+    this.#mains.set(session, main);
     try {
       sfu.attach(session, path);
     } catch (error) {
@@ -95,9 +114,47 @@ export class TunnelWebSocket implements WebSocketRoute {
       closed: () => {
         path.handleClosed();
         this.#open.delete(path);
+        if (this.#mains.get(session) === main) this.#mains.delete(session);
+        this.#replaceAudio(main, null);
         sfu.detach(path);
       },
     };
+  }
+
+  /** What comes there counts as having come on the main connection. */
+  #attachAudio(main: MainConnection, socket: EngineSocket): SocketEvents {
+    const { sfu, counters } = this.#deps;
+    const receive: ReceiveDatagram = (_, datagram) => {
+      if (classifyDatagram(datagram) === datagramClass.control) audio.closeWith('protocol-error');
+      else if (!main.path.closed) sfu.receive(main.path, datagram);
+    };
+    const audio = new TunnelPath(socket, receive, counters.websocket, this.#flushes);
+    counters.audioConnections++;
+    this.#open.add(audio);
+    audio.beginAsAudio(main.path);
+    this.#replaceAudio(main, audio);
+    // The main connection ended between the upgrade and now.
+    if (main.path.closed) audio.closeWith('replaced');
+    return {
+      message: (bytes, isBinary) => {
+        audio.handleMessage(bytes, isBinary);
+      },
+      drain: () => {
+        audio.handleDrain();
+      },
+      closed: () => {
+        audio.handleClosed();
+        this.#open.delete(audio);
+        if (main.audio === audio) this.#replaceAudio(main, null);
+      },
+    };
+  }
+
+  #replaceAudio(main: MainConnection, audio: TunnelPath | null): void {
+    const before = main.audio;
+    main.audio = audio;
+    main.path.carryAudio(audio);
+    before?.closeWith('replaced');
   }
 
   readonly #receive = (path: Parameters<Sfu['receive']>[0], datagram: Uint8Array): void => {

@@ -1,5 +1,11 @@
 import t from 'tap';
-import { closeCodes, ControlEndpoint, controlLimits } from '../tunnel-protocol/index.ts';
+import {
+  closeCodes,
+  ControlEndpoint,
+  controlLimits,
+  decodeControlFrame,
+  encodeControlFrame,
+} from '../tunnel-protocol/index.ts';
 import type { Path } from '../tunnel-protocol/index.ts';
 import { ControlSession } from './control-session.ts';
 import { createCounters } from './counters.ts';
@@ -17,6 +23,7 @@ function pair(): {
     7,
     {
       onMessage: (text) => happened.push(`message ${text}`),
+      onReport: () => null,
       onOpen: () => happened.push('open'),
       onLost: () => happened.push('lost'),
       onEnded: (reason) => happened.push(`ended ${reason}`),
@@ -49,16 +56,22 @@ function pair(): {
     const connection = { path, full: false };
     client.connected(now);
     session.attach(path, now);
-    exchange(session, client, frames, now);
+    exchange(session, client, path, frames, now);
     return connection;
   };
   return { session, client, happened, connect };
 }
 
-function exchange(session: ControlSession, client: ControlEndpoint, frames: Uint8Array[], now: number): void {
+function exchange(
+  session: ControlSession,
+  client: ControlEndpoint,
+  path: Path,
+  frames: Uint8Array[],
+  now: number,
+): void {
   for (;;) {
     const frame = client.nextOutput(now);
-    if (frame !== null) session.receive(frame, now);
+    if (frame !== null) session.receive(path, frame, now);
     const reply = frames.shift();
     if (reply !== undefined) client.handle(reply, now);
     if (frame === null && reply === undefined) return;
@@ -124,15 +137,15 @@ t.test('a client that says goodbye ends the session; one that will resume does n
   const left = leaving.connect(0);
   leaving.client.close('normal', '', 1);
   const goodbye = leaving.client.nextOutput(1);
-  if (goodbye !== null) leaving.session.receive(goodbye, 1);
+  if (goodbye !== null) leaving.session.receive(left.path, goodbye, 1);
   t.ok(leaving.happened.includes('ended left'));
   t.not(leaving.session.path, left.path);
 
   const moving = pair();
-  moving.connect(0);
+  const { path } = moving.connect(0);
   moving.client.close('idle', '', 1);
   const pause = moving.client.nextOutput(1);
-  if (pause !== null) moving.session.receive(pause, 1);
+  if (pause !== null) moving.session.receive(path, pause, 1);
   t.equal(moving.happened.at(-1), 'lost');
   t.equal(
     moving.happened.some((what) => what.startsWith('ended')),
@@ -147,5 +160,63 @@ t.test('more than the client may leave unacknowledged is refused', (t) => {
   let taken = 0;
   while (session.send(large, 0)) taken++;
   t.equal(taken, Math.floor(controlLimits.maxUnackedBytes / JSON.stringify(large).length));
+  t.end();
+});
+
+t.test('a new connection answers pings, and takes over with its `open`', (t) => {
+  const { session, happened, connect } = pair();
+  const first = connect(0);
+  const frames: Uint8Array[] = [];
+  const closes: number[] = [];
+  const candidate = (): Path => ({
+    ...first.path,
+    send: (frame) => {
+      frames.push(frame);
+      return true;
+    },
+    close: (code) => {
+      closes.push(code);
+    },
+  });
+  const second = candidate();
+  session.attach(second, 10);
+  session.receive(second, encodeControlFrame({ type: 'ping', id: 0, time: 5 }), 10);
+  t.match(decodeControlFrame(frames[0] as Uint8Array), { type: 'pong', id: 0, echoedTime: 5, time: 10 });
+  t.equal(session.path, first.path);
+  t.strictSame(happened, ['open'], 'the first one goes on');
+  session.receive(second, encodeControlFrame({ type: 'open', version: 1, capabilities: 0, lastReceived: 0 }), 11);
+  t.equal(session.path, second);
+  t.strictSame(happened, ['open', `closed ${String(closeCodes.replaced.wire)}`, 'lost', 'open']);
+
+  for (const bytes of [Uint8Array.of(0xf2, 0, 0, 0, 1), Uint8Array.of(0xf0), Uint8Array.of(0xf7, 1)]) {
+    const wrong = candidate();
+    session.attach(wrong, 12);
+    session.receive(wrong, bytes, 12);
+    t.equal(session.path, second, 'a fault there is no fault of the session');
+  }
+  t.end();
+});
+
+t.test('connections that never open are few, and not for ever', (t) => {
+  const { session, happened, connect } = pair();
+  const first = connect(0);
+  const closes: string[] = [];
+  const attach = (name: string, now: number): Path => {
+    const path = { ...first.path, send: () => true, close: (code: number) => closes.push(`${name} ${String(code)}`) };
+    session.attach(path, now);
+    return path;
+  };
+  const paths = ['a', 'b', 'c', 'd', 'e'].map((name) => attach(name, 1));
+  t.strictSame(closes, [`a ${String(closeCodes.replaced.wire)}`]);
+  session.receive(paths[1] as Path, encodeControlFrame({ type: 'close', wire: 4000, reason: '' }), 2);
+  session.receive(first.path, encodeControlFrame({ type: 'ping', id: 1, time: 0 }), 5000);
+  session.receive(paths[4] as Path, encodeControlFrame({ type: 'ping', id: 0, time: 0 }), 5000);
+  session.tick(controlLimits.silentAfterMs + 1);
+  const { normal, idle, kicked } = closeCodes;
+  t.strictSame(closes.slice(1), [`b ${String(normal.wire)}`, `c ${String(idle.wire)}`, `d ${String(idle.wire)}`]);
+  t.equal(session.path, first.path);
+  session.close('kicked', 20_000);
+  t.equal(closes.at(-1), `e ${String(kicked.wire)}`);
+  t.equal(happened.filter((what) => what === 'lost').length, 5, 'the owner forgets each');
   t.end();
 });

@@ -2,15 +2,27 @@
  * The server's end of a session's control channel, beside the participant, and the connection that carries it right now.
  * Connections come and go; what was to be said is kept in the endpoint.
  */
-import { ControlEndpoint, closeCodes, controlLimits, lane } from '../tunnel-protocol/index.ts';
-import type { CloseCode, ControlError, Path, SendMeta, SignalEvent } from '../tunnel-protocol/index.ts';
+import {
+  ControlEndpoint,
+  closeCodes,
+  controlLimits,
+  decodeControlFrame,
+  encodeControlFrame,
+  lane,
+} from '../tunnel-protocol/index.ts';
+import type { CloseCode, ControlError, Path, PathReport, SendMeta, SignalEvent } from '../tunnel-protocol/index.ts';
 import type { SfuCounters } from './counters.ts';
+
+/** Connections of a session that have not sent `open`: a client tries all of its carriers at once. */
+const maxCandidates = 4;
 
 const controlMeta: SendMeta = { lane: lane.control, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
 
 export interface ControlSessionEvents {
   /** A signalling message of the client. */
   onMessage(text: string): void;
+  /** The client asks how its media path fares: what to answer, or null for nothing. */
+  onReport(): PathReport | null;
   /** A connection finished its handshake: the client listens on it. */
   onOpen(): void;
   /** A connection was given up from this end; the owner forgets the path. */
@@ -24,6 +36,8 @@ export class ControlSession {
   readonly #events: ControlSessionEvents;
   readonly #counters: SfuCounters;
   #path: Path | null = null;
+  /** Connections that may become the one, and when each was last heard. */
+  readonly #candidates = new Map<Path, number>();
   #ended = false;
 
   constructor(epoch: number, events: ControlSessionEvents, counters: SfuCounters, now: number) {
@@ -32,7 +46,7 @@ export class ControlSession {
     this.#counters = counters;
   }
 
-  /** The connection attached now. */
+  /** The connection that carries the session now. */
   get path(): Path | null {
     return this.#path;
   }
@@ -42,24 +56,25 @@ export class ControlSession {
     return this.#endpoint.disconnectedAt;
   }
 
-  /** Takes over the session; an earlier connection is closed with code `replaced`. */
+  /** A new connection. It takes over the session with its `open`; the one before is closed with code `replaced` then. */
   attach(path: Path, now: number): void {
-    if (path === this.#path) return;
-    if (this.#path !== null) this.#giveUp('replaced', now);
-    this.#path = path;
-    this.#endpoint.connected(now);
-    this.#flush(now);
+    if (path === this.#path || this.#candidates.has(path)) return;
+    const [oldest] = this.#candidates.keys();
+    if (oldest !== undefined && this.#candidates.size >= maxCandidates) this.#dropCandidate(oldest, 'replaced');
+    this.#candidates.set(path, now);
   }
 
-  /** The connection is gone. Nothing happens when it is not the one attached. */
+  /** The connection is gone. Nothing happens when it is not one of this session. */
   detach(path: Path, now: number): void {
+    this.#candidates.delete(path);
     if (path !== this.#path) return;
     this.#path = null;
     this.#endpoint.disconnected(now);
   }
 
-  /** One control frame of the attached connection. */
-  receive(frame: Uint8Array, now: number): void {
+  /** One control frame of an attached connection, borrowed. */
+  receive(path: Path, frame: Uint8Array, now: number): void {
+    if (path !== this.#path && !this.#admit(path, frame, now)) return;
     const error = this.#endpoint.handle(frame, now);
     this.#drainEvents(now);
     if (error !== null) this.#fail(error, now);
@@ -77,6 +92,9 @@ export class ControlSession {
   }
 
   tick(now: number): void {
+    for (const [path, heardAt] of this.#candidates) {
+      if (now - heardAt >= controlLimits.silentAfterMs) this.#dropCandidate(path, 'idle');
+    }
     const due = this.#endpoint.nextTimeout();
     if (due === null || due > now) return;
     this.#endpoint.handleTimeout(now);
@@ -86,6 +104,7 @@ export class ControlSession {
 
   /** Says why, closes the connection, and says no more. */
   close(code: CloseCode, now: number): void {
+    for (const path of [...this.#candidates.keys()]) this.#dropCandidate(path, code);
     if (this.#ended) return;
     this.#ended = true;
     if (this.#path === null) return;
@@ -95,6 +114,33 @@ export class ControlSession {
     this.#endConnection(code, now + controlLimits.closeGraceMs);
   }
 
+  /** A frame of a connection that has not taken over. True when it does with this one. */
+  #admit(path: Path, bytes: Uint8Array, now: number): boolean {
+    if (!this.#candidates.has(path) || this.#ended) return false;
+    const frame = decodeControlFrame(bytes);
+    if (typeof frame !== 'string' && frame.type === 'open') {
+      this.#candidates.delete(path);
+      this.#loseConnection('replaced', now);
+      this.#path = path;
+      this.#endpoint.connected(now);
+      return true;
+    }
+    this.#candidates.set(path, now);
+    if (typeof frame === 'string') this.#dropCandidate(path, 'protocol-error');
+    else if (frame.type === 'ping') {
+      const pong = { type: 'pong', id: frame.id, echoedTime: frame.time, time: Math.floor(now) >>> 0 } as const;
+      if (!path.send(encodeControlFrame(pong), controlMeta)) this.#dropCandidate(path, 'slow-reader');
+    } else if (frame.type === 'close') this.#dropCandidate(path, 'normal');
+    else if (frame.type === 'signal' || frame.type === 'ack') this.#dropCandidate(path, 'not-open');
+    return false;
+  }
+
+  #dropCandidate(path: Path, code: CloseCode): void {
+    if (!this.#candidates.delete(path)) return;
+    path.close(closeCodes[code].wire, closeCodes[code].sentence);
+    this.#events.onLost(path);
+  }
+
   #drainEvents(now: number): void {
     for (;;) {
       if (this.#ended) return;
@@ -102,9 +148,18 @@ export class ControlSession {
       if (event === null) return;
       if (event.type === 'message') this.#events.onMessage(event.text);
       else if (event.type === 'open') this.#events.onOpen();
+      else if (event.type === 'report') this.#answerReport(event.wantsAnswer);
       else if (event.type === 'silent') this.#loseConnection('idle', now);
       else if (event.type === 'close') this.#closedByPeer(event.then === 'resume', now);
     }
+  }
+
+  #answerReport(wanted: boolean): void {
+    this.#counters.reports_in++;
+    const report = wanted ? this.#events.onReport() : null;
+    if (report === null) return;
+    this.#counters.reports_out++;
+    this.#endpoint.report(report, false);
   }
 
   #flush(now: number): void {

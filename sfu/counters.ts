@@ -21,6 +21,8 @@ export const sfuCounts = {
   control_errors: 'control connections ended because of what came on them',
   control_unattached: 'control frames on paths that carry no control channel',
   control_dropped: 'control frames that a path did not take; its connection was ended',
+  reports_in: 'reports of clients on how their media path fares',
+  reports_out: 'reports to them',
   datagrams_unknown: 'datagrams of no known class',
   datagrams_unowned: 'DTLS and SRTP datagrams on paths that nobody validated',
   datagrams_early: 'SRTP datagrams before the DTLS handshake completed',

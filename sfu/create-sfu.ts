@@ -105,6 +105,7 @@ class SfuNode implements Sfu {
           };
           handleSignal({ counters, leave }, room, participant, text, deps.now());
         },
+        onReport: () => participant.report(deps.now()),
         onOpen: () => {
           participant.tellRung(deps.now());
         },
@@ -131,11 +132,8 @@ class SfuNode implements Sfu {
   attach(sessionId: string, path: Path): void {
     const session = this.#sessions.get(sessionId);
     if (session === undefined) throw new SfuError('unknown-session');
-    const now = this.#deps.now();
-    const before = session.participant.control.path;
     this.#attached.set(path, session);
-    session.participant.control.attach(path, now);
-    if (before !== null && before !== path) this.detach(before);
+    session.participant.control.attach(path, this.#deps.now());
   }
 
   detach(path: Path): void {
@@ -215,7 +213,7 @@ class SfuNode implements Sfu {
     const counters = this.#counters.sfu;
     switch (classifyDatagram(datagram)) {
       case datagramClass.rtp:
-        if (path.owner instanceof Transport) path.owner.receiveMedia(datagram, now);
+        if (path.owner instanceof Transport) path.owner.receiveMedia(path, datagram, now);
         else counters.datagrams_unowned++;
         return;
       case datagramClass.stun:
@@ -228,7 +226,7 @@ class SfuNode implements Sfu {
       case datagramClass.control: {
         const session = this.#attached.get(path);
         if (session === undefined) counters.control_unattached++;
-        else session.participant.control.receive(datagram, now);
+        else session.participant.control.receive(path, datagram, now);
         return;
       }
       default:

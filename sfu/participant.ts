@@ -8,6 +8,7 @@ import type {
   PacketSlab,
   ParticipantInfo,
   ParticipantStatus,
+  PathReport,
   Permission,
   Rung,
   SignalEvent,
@@ -29,6 +30,8 @@ import type { TransportDeps } from './transport.ts';
 const requestBurst = 60;
 const requestsPerSecond = 20;
 export const offerCost = 5;
+/** Reports on the media path are asked for four times a second; who asks more often is not answered. */
+const reportGapMs = 100;
 
 /** What all participants of an SFU share. */
 export interface ParticipantDeps extends TransportDeps {
@@ -63,6 +66,7 @@ export class Participant {
   /** Since when no path has media consent; null while one has. */
   #withoutConsentSince: number | null;
   #toldRung = '';
+  #reportedAt = -Infinity;
   /** The last rung that carried media, for `onRung`. */
   #lastRung: Rung | null = null;
   readonly #openedAt: number;
@@ -160,6 +164,15 @@ export class Participant {
     if (news === this.#toldRung) return;
     this.#toldRung = news;
     this.send({ type: 'rung', rung, control }, now);
+  }
+
+  /** How the media path fares; null where there is nothing to say that the control channel would not tell. */
+  report(now: number): PathReport | null {
+    const transport = this.#transport;
+    if (transport === null || now - this.#reportedAt < reportGapMs) return null;
+    if (transport.nominated === this.control.path) return null;
+    this.#reportedAt = now;
+    return transport.report(now);
   }
 
   tick(now: number): void {

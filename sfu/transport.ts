@@ -7,6 +7,7 @@ import type {
   DtlsFingerprint,
   DtlsIdentity,
   Path,
+  PathReport,
   SendMeta,
   SrtpCrypto,
   SrtpKeyMaterial,
@@ -59,7 +60,13 @@ export class Transport {
   #state: TransportState = 'new';
   /** Where DTLS came from last, until a path is nominated. */
   #dtlsPath: Path | null = null;
+  #sent = 0;
+  #sentBytes = 0;
+  #received = 0;
+  #receivedBytes = 0;
   readonly #onDrop = (meta: SendMeta): void => {
+    // It will not arrive, but not because the path loses it.
+    this.#sent--;
     this.#events.onDropped(meta);
   };
 
@@ -115,6 +122,20 @@ export class Transport {
     return this.#agent.nominated?.deliveryRate ?? null;
   }
 
+  /** What went and came on the nominated path; null when the client did not count its nominations, or there is no path. */
+  report(now: number): PathReport | null {
+    const { nomination } = this.#agent;
+    if (nomination === null) return null;
+    return {
+      nomination,
+      time: Math.floor(now) >>> 0,
+      sent: this.#sent >>> 0,
+      sentBytes: this.#sentBytes >>> 0,
+      received: this.#received >>> 0,
+      receivedBytes: this.#receivedBytes >>> 0,
+    };
+  }
+
   /** Takes the credentials of a further offer; new ones restart ICE (RFC 8839 section 4.4.1.1.1). */
   updateRemoteIce(ice: TransportRemote['ice']): void {
     if (ice.ufrag === this.#remoteIce.ufrag && ice.pwd === this.#remoteIce.pwd) return;
@@ -133,7 +154,7 @@ export class Transport {
   }
 
   /** A datagram of class SRTP or SRTCP on a path that this transport owns; borrowed. */
-  receiveMedia(datagram: Uint8Array, now: number): void {
+  receiveMedia(path: Path, datagram: Uint8Array, now: number): void {
     const srtp = this.#srtp;
     const counters = this.#deps.counters.sfu;
     if (srtp === null) {
@@ -144,12 +165,14 @@ export class Transport {
       const compound = srtp.unprotectRtcp(datagram);
       if (isSrtpError(compound)) return;
       counters.rtcp_in++;
+      this.#count(path, datagram.length);
       this.#events.onRtcp(compound, now);
       return;
     }
     const packet = srtp.unprotectRtp(datagram);
     if (isSrtpError(packet)) return;
     counters.rtp_in++;
+    this.#count(path, datagram.length);
     this.#events.onRtp(packet, now);
   }
 
@@ -158,7 +181,11 @@ export class Transport {
     const path = this.#agent.nominated;
     if (path === null || this.#srtp === null) return false;
     const datagram = this.#srtp.protectRtp(packet);
-    if (isSrtpError(datagram) || !path.send(datagram, meta)) return false;
+    if (isSrtpError(datagram)) return false;
+    const bytes = datagram.length;
+    if (!path.send(datagram, meta)) return false;
+    this.#sent++;
+    this.#sentBytes += bytes;
     this.#deps.counters.sfu.rtp_out++;
     return true;
   }
@@ -168,7 +195,11 @@ export class Transport {
     const path = this.#agent.nominated;
     if (path === null || this.#srtp === null) return false;
     const datagram = this.#srtp.protectRtcp(compound);
-    if (isSrtpError(datagram) || !path.send(datagram, transportMeta)) return false;
+    if (isSrtpError(datagram)) return false;
+    const bytes = datagram.length;
+    if (!path.send(datagram, transportMeta)) return false;
+    this.#sent++;
+    this.#sentBytes += bytes;
     this.#deps.counters.sfu.rtcp_out++;
     return true;
   }
@@ -187,6 +218,13 @@ export class Transport {
     if (this.#state === 'closed') return;
     this.#dtls?.close();
     this.#shut();
+  }
+
+  /** Authentic media that came. What comes on another path than the nominated one tells nothing of that. */
+  #count(path: Path, bytes: number): void {
+    if (path !== this.#agent.nominated) return;
+    this.#received++;
+    this.#receivedBytes += bytes;
   }
 
   #dropLostPaths(): void {

@@ -13,6 +13,7 @@ import {
   encodeControlFrame,
   firstIgnorableType,
   fragmentFlag,
+  reportFlag,
   reservedControlType,
 } from './control/control-frames.ts';
 import { controlErrors } from './control/errors.ts';
@@ -31,7 +32,7 @@ import {
   signalRequestTypes,
 } from './signal-codec.ts';
 import type { SignalEvent } from './signal.ts';
-import { NOMINATION } from './stun/index.ts';
+import { NOMINATION, stunAttribute } from './stun/index.ts';
 
 const readme = readFileSync(new URL('../../tunnel-protocol/README.md', import.meta.url), 'utf8');
 
@@ -93,6 +94,16 @@ const sampleFrames: ControlFrame[] = [
   { type: 'close', wire: 4242, reason: 'why' },
   { type: 'drain', retryAfterMs: 0x91929394, spreadMs: 0xa1a2a3a4 },
   { type: 'credit', flags: fragmentFlag.first, held: 0xb1b2, received: 0xc1c2c3c4, time: 0xd1d2d3d4 },
+  {
+    type: 'report',
+    flags: reportFlag.answer,
+    nomination: 0x11121314,
+    time: 0x21222324,
+    sent: 0x31323334,
+    sentBytes: 0x41424344,
+    received: 0x51525354,
+    receivedBytes: 0x61626364,
+  },
 ];
 
 /** Packs a frame as the README's layout says. */
@@ -276,6 +287,7 @@ t.test('the shape of the SDP, and nominations', (t) => {
   for (const [index, { source }] of publishSections.entries()) t.ok(rows[index]?.[3]?.startsWith(source), source);
   t.match(rows[1]?.[3], `RIDs ${rids.join(' and ')}`);
   t.match(section('## Media'), `\`0x${NOMINATION.toString(16).toUpperCase()}\``);
+  t.match(section('## Media'), `PADDING (\`0x${stunAttribute.PADDING.toString(16).padStart(4, '0')}\`,`);
   t.end();
 });
 

@@ -47,8 +47,11 @@ for (const rung of ['websocket', 'udp'] as const) {
     t.equal(received.packetsLost, 0);
     const sent = await statsUntil(ada, (stats) => stats.roundTripMs !== null && stats.packetsSent > 100);
     t.equal(sent.rung, rung);
-    const udp = /sallyport_datagrams_total\{[^}]*rung="udp"[^}]*\} (\d+)/.exec(await edge.metrics());
+    const metrics = await edge.metrics();
+    const udp = /sallyport_datagrams_total\{[^}]*rung="udp"[^}]*\} (\d+)/.exec(metrics);
     if (rung === 'websocket') t.match(udp?.[1] ?? '0', '0', 'no UDP datagram was ever sent');
+    const audioConnections = rung === 'websocket' ? 2 : 0;
+    t.match(metrics, `\nsallyport_audio_connections_total ${String(audioConnections)}\n`);
 
     const left = new Promise<string>((resolve) => {
       grace.on('participant-left', ({ name }) => {

@@ -1,12 +1,13 @@
 /** What page tests ask of a tab that runs the demo page. */
 import type { BrowserContext, Page } from 'playwright-core';
 import type { RungAttempt } from '../../client/index.ts';
-import type { Rung } from '../../tunnel-protocol/index.ts';
+import type { ControlRung, Rung } from '../../tunnel-protocol/index.ts';
 
 /** The part of `window.sallyportCall` that tests use; `client/page` is compiled apart and cannot be imported here. */
 export interface PageCall {
   readonly rung: Rung;
-  /** Every rung that ICE tried since the join began. */
+  readonly controlRung: ControlRung;
+  /** Every rung that ICE tried since the join began, then the carriers of the control channel. */
   readonly attempts: readonly RungAttempt[];
   readonly participants: readonly { readonly id: string; readonly name: string }[];
   readonly slots: readonly { readonly mid: string; readonly kind: string; readonly participant: string | null }[];

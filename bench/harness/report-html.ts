@@ -6,7 +6,7 @@ import type { Figure, ResultFile } from './result-file.ts';
 
 const barHeight = 22;
 const rowHeight = 60;
-const labelWidth = 300;
+const labelWidth = 330;
 const plotWidth = 520;
 
 /** Writes `<folder>/<bench>.html` and returns its path. */
@@ -18,7 +18,11 @@ export function writeHtmlReport(folder: string, result: ResultFile): string {
 
 export function htmlReport(result: ResultFile): string {
   const { machine } = result;
-  const plots = [...plotGroups(result.figures)].map(([title, figures]) => plot(title, figures)).join('\n');
+  const plots = [...plotGroups(result.figures)]
+    // A bar alone shows nothing that its number does not.
+    .filter(([, figures]) => figures.length > 1 || figures[0]?.against !== undefined)
+    .map(([title, figures]) => plot(title, figures))
+    .join('\n');
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -50,7 +54,7 @@ function tableRow(figure: Figure): string {
 
 function plot(title: string, figures: readonly Figure[]): string {
   const largest = Math.max(...figures.map((figure) => Math.max(figure.spread[1], figure.against?.value ?? 0)), 1e-9);
-  const scale = (value: number): string => ((value / largest) * plotWidth).toFixed(1);
+  const scale = (value: number): string => ((Math.max(0, value) / largest) * plotWidth).toFixed(1);
   const width = labelWidth + plotWidth + 130;
   const rows = figures.map((figure, index) => {
     const y = index * rowHeight;

@@ -31,11 +31,15 @@ export function formatValue(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en-US') : String(value);
 }
 
-/** Figures that share a unit and the first parts of their id are drawn in one plot. */
+/** Of more, one does not see the wood for the trees. */
+const mostInPlot = 16;
+
+/** Figures that share a unit are drawn in one plot; where they are many, in one for each of what they are figures of. */
 export function plotGroups(figures: readonly Figure[]): ReadonlyMap<string, readonly Figure[]> {
   const groups = new Map<string, Figure[]>();
   for (const figure of figures) {
-    const title = `${figure.id.split('.').slice(0, 2).join('.')} (${figure.unit})`;
+    const alike = figures.filter(({ unit }) => unit === figure.unit).length;
+    const title = `${figure.id.split('.', alike > mostInPlot ? 2 : 1).join('.')} (${figure.unit})`;
     const group = groups.get(title);
     if (group === undefined) groups.set(title, [figure]);
     else group.push(figure);

@@ -116,14 +116,17 @@ t.test('a lost connection is made again and no message is lost', async (t) => {
   t.equal(server.connections, 4);
 });
 
-t.test('drain: it connects again after the time it was told', async (t) => {
+t.test('drain: it moves to another connection after the time it was told, and is never without one', async (t) => {
   const { server, control } = await pair(t);
+  control.on('disconnected', () => t.fail('it was without a connection'));
   control.connect();
   await next(control, 'connected');
-  const resumed = next(control, 'connected');
+  const moved = next(control, 'moved');
   server.drain(10, 10);
-  await resumed;
+  t.same(await moved, { from: 'websocket', to: 'websocket' });
   t.equal(server.connections, 2);
+  t.ok(control.connected);
+  await control.request({ type: 'leave' });
 });
 
 t.test('closes that end the session', async (t) => {

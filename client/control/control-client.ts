@@ -1,5 +1,5 @@
 /**
- * A session's control channel over a WebSocket-like tunnel: reliable signalling that survives lost connections, and the
+ * A session's control channel over whichever tunnel passes: reliable signalling that survives lost connections, and the
  * datagrams that share its connection. Knows neither Node nor the DOM.
  */
 import {
@@ -7,49 +7,40 @@ import {
   SignalDecodeError,
   capability,
   classifyDatagram,
+  clipReason,
   closeCodes,
   datagramClass,
   decodeSignalEvent,
-  isRtcp,
-  lane,
-  transportMeta,
+  encodeControlFrame,
 } from '../../tunnel-protocol/index.ts';
-import type {
-  ControlEvent,
-  FlowLimits,
-  SendMeta,
-  SignalEvent,
-  SignalReplyBody,
-  SignalRequest,
-} from '../../tunnel-protocol/index.ts';
+import type { ControlEvent, ControlRung, PathReport, SendMeta, SignalRequest } from '../../tunnel-protocol/index.ts';
 import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
-import { endOfClose } from './close-error.ts';
+import { openCarriers } from './carriers.ts';
+import type { CarrierOptions } from './carriers.ts';
+import type { ControlConnection } from './control-connection.ts';
+import { racePolicy } from './control-race.ts';
+import type { RacePolicy } from './control-race.ts';
+import { defaultMetaOf } from './datagram-meta.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { ReconnectPolicy } from './reconnect-policy.ts';
-import { TunnelConnection } from './tunnel-connection.ts';
-import type { TunnelConnectionEvents } from './tunnel-connection.ts';
-import { tunnelSubprotocols } from './tunnel-socket.ts';
-import type { OpenTunnelSocket, TunnelClose } from './tunnel-socket.ts';
+import { SessionConnections } from './session-connections.ts';
+import type { ControlAttempt } from './session-connections.ts';
+import type { ReplyTo, RequestBody, SignalNotice } from './signal-types.ts';
+import type { TunnelClose } from './tunnel-socket.ts';
 
-export interface ControlClientOptions {
-  /** Of the WebSocket tunnel, absolute. */
-  readonly url: string;
-  readonly resumeToken: string;
-  readonly openSocket: OpenTunnelSocket;
+export interface ControlClientOptions extends CarrierOptions {
+  /** The carrier that worked last on this network: tried first. */
+  readonly preferred?: ControlRung | undefined;
   /** How long the server keeps the session without a connection; the client gives up when it is over. */
   readonly graceMs: number;
   readonly clock?: ClientClock;
   /** 0 ≤ x < 1, spreads attempts to connect; Math.random if absent. */
   readonly random?: () => number;
-  /** Of what is sent, the age at which it is dropped among them. */
-  readonly flow?: Partial<FlowLimits>;
+  readonly race?: Partial<RacePolicy>;
 }
-
-/** Signalling events other than the replies to requests. */
-export type SignalNotice = Exclude<SignalEvent, { type: 'reply' }>;
 
 export interface ControlClientEvents {
   event: SignalNotice;
@@ -59,26 +50,24 @@ export interface ControlClientEvents {
   connected: { readonly resumed: boolean };
   /** The connection is lost and will be made again. Messages wait for it, datagrams are dropped. */
   disconnected: { readonly reason: string };
+  /** Another connection took over before the one before was left. To the server it is another path for datagrams. */
+  moved: { readonly from: ControlRung; readonly to: ControlRung };
+  /** Another carrier than before, which is null at first. Follows `connected` or `moved`. */
+  rung: { readonly from: ControlRung | null; readonly to: ControlRung };
+  /** An attempt to open a carrier has ended. */
+  attempt: ControlAttempt;
   'round-trip': { readonly ms: number };
+  /** How the server fares on the media path. */
+  report: PathReport;
   /** Audio or video that `sendDatagram` took is dropped, because the connection is too slow. Do not send from here. */
   dropped: SendMeta;
   /** Once; nothing follows. `error` is null when this side closed or left. */
   closed: { readonly error: ClientError | null };
 }
 
-/** A request without its id, which the client gives. */
-export type RequestBody<T extends SignalRequest['type'] = SignalRequest['type']> = T extends unknown
-  ? Omit<Extract<SignalRequest, { type: T }>, 'id'>
-  : never;
-
-export type ReplyTo<T extends SignalRequest['type']> = T extends 'join' | 'offer'
-  ? Extract<SignalReplyBody, { of: T }>
-  : Exclude<SignalReplyBody, { of: 'join' } | { of: 'offer' }>;
-
 const requestTimeoutMs = 30_000;
-
-/** Media of which the sender tells nothing: dropped by its age alone. */
-const unknownMediaMeta: SendMeta = { ...transportMeta, lane: lane.video, discardable: true };
+/** Attempts that are kept; a call of days tries again and again. */
+const maxAttempts = 64;
 
 /**
  * ```ts
@@ -94,7 +83,9 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   readonly #endpoint: ControlEndpoint;
   readonly #requests: PendingRequests;
   readonly #policy: ReconnectPolicy;
-  #connection: TunnelConnection | null = null;
+  readonly #connections: SessionConnections;
+  readonly #attempts: ControlAttempt[] = [];
+  #rung: ControlRung | null = null;
   #started = false;
   #welcomed = false;
   #everWelcomed = false;
@@ -102,7 +93,6 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   #endpointTimer: unknown = null;
   #retryTimer: unknown = null;
   #drainTimer: unknown = null;
-  #lastFailure: ClientError | null = null;
   #roundTripMs: number | null = null;
   #unreadableEvents = 0;
 
@@ -117,6 +107,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     });
     this.#requests = new PendingRequests(this.#clock, requestTimeoutMs);
     this.#policy = new ReconnectPolicy(options.graceMs, options.random ?? Math.random);
+    this.#connections = this.#createConnections();
   }
 
   /** True while the server has answered on the present connection, so that datagrams flow. */
@@ -126,6 +117,16 @@ export class ControlClient extends Emitter<ControlClientEvents> {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** What carries the channel now, or carried it last. */
+  get rung(): ControlRung {
+    return this.#rung ?? 'websocket';
+  }
+
+  /** Every try to open a carrier that has ended, oldest first; the latest 64. */
+  get attempts(): readonly ControlAttempt[] {
+    return this.#attempts;
   }
 
   /** Of the latest ping, in ms; null before the first answer. */
@@ -142,7 +143,12 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   connect(): void {
     if (this.#started || this.#closed) return;
     this.#started = true;
-    this.#open();
+    this.#connections.start();
+  }
+
+  /** The network is another one: better carriers are tried now. */
+  retry(): void {
+    if (!this.#closed) this.#connections.retry();
   }
 
   /** Sends a request; resolves with its reply's body, rejects with a ClientError. Waits for a connection. */
@@ -158,7 +164,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
 
   /** Bits per second that the connection delivers, where that is less than what was to be sent lately; else null. */
   get deliveryRate(): number | null {
-    return this.#connection?.deliveryRate ?? null;
+    return this.#connections.present?.deliveryRate ?? null;
   }
 
   /**
@@ -166,26 +172,45 @@ export class ControlClient extends Emitter<ControlClientEvents> {
    * dropped later, which `dropped` tells. RTP should come with its meta; for all else there is a fitting default.
    */
   sendDatagram(datagram: Uint8Array, meta: SendMeta = defaultMetaOf(datagram)): boolean {
-    return this.#welcomed && this.#connection !== null && this.#connection.sendDatagram(datagram, meta);
+    return this.#welcomed && this.#connections.present?.sendDatagram(datagram, meta) === true;
+  }
+
+  /** Tells the server how the media path fares here, and asks for its own figures. Lost where there is no connection. */
+  sendReport(report: PathReport): void {
+    this.#endpoint.report(report, true);
+    this.#pump();
   }
 
   /** Tells the server that the client leaves on purpose, and ends. Requests that wait are rejected. Idempotent. */
   close(reason = ''): void {
     if (this.#closed) return;
+    const { wire } = closeCodes.normal;
     this.#endpoint.close('normal', reason, this.#clock.now());
     this.#pump();
-    this.#finish(null, closeCodes.normal.wire, reason);
+    // The server may be there already, and then it hears nothing of what is said here.
+    this.#connections.next?.sendControl(encodeControlFrame({ type: 'close', wire, reason: clipReason(reason) }));
+    this.#finish(null, wire, reason);
   }
 
-  #open(): void {
-    this.#retryTimer = null;
-    const socket = this.#options.openSocket(this.#options.url, tunnelSubprotocols(this.#options.resumeToken));
-    const events: TunnelConnectionEvents = {
-      opened: () => {
+  #createConnections(): SessionConnections {
+    const { race, preferred } = this.#options;
+    const carriers = openCarriers(this.#options, this.#clock);
+    const policy = { ...racePolicy, ...race, rungs: [...carriers.keys()], preferred };
+    return new SessionConnections(carriers, policy, this.#clock, {
+      bind: () => {
         this.#endpoint.connected(this.#clock.now());
         this.#pump();
       },
-      frame: (frame) => {
+      beginMove: () => this.#endpoint.beginMove(),
+      cancelMove: () => {
+        this.#endpoint.cancelMove();
+        this.#pump();
+      },
+      moved: (connection, welcome) => {
+        this.#endpoint.moved(this.#clock.now());
+        this.#receive(connection, welcome);
+      },
+      frame: (connection, frame) => {
         this.#receive(connection, frame);
       },
       messageEnd: () => {
@@ -194,15 +219,24 @@ export class ControlClient extends Emitter<ControlClientEvents> {
       dropped: (meta) => {
         this.emit('dropped', meta);
       },
-      closed: (close) => {
+      lost: (close) => {
         this.#lost(close);
       },
-    };
-    const connection = new TunnelConnection(socket, this.#clock, events, this.#options.flow);
-    this.#connection = connection;
+      exhausted: (close) => {
+        this.#exhausted(close);
+      },
+      ended: ({ error }, { wire, reason }) => {
+        this.#finish(error, wire, reason);
+      },
+      attempt: (attempt) => {
+        this.#attempts.push(attempt);
+        if (this.#attempts.length > maxAttempts) this.#attempts.shift();
+        this.emit('attempt', attempt);
+      },
+    });
   }
 
-  #receive(connection: TunnelConnection, frame: Uint8Array): void {
+  #receive(connection: ControlConnection, frame: Uint8Array): void {
     if (classifyDatagram(frame) !== datagramClass.control) {
       if (this.#welcomed) this.emit('datagram', frame);
       return;
@@ -211,9 +245,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     if (error === null) return;
     // Its last output is the close frame that tells the server why.
     this.#writeOutput(connection);
-    const { wire } = closeCodes[error.close];
-    connection.close(wire, error.reason);
-    this.#lost({ wire, reason: error.sentence });
+    this.#connections.drop({ wire: closeCodes[error.close].wire, reason: error.sentence });
   }
 
   /** Takes the endpoint's events, then its output, then looks when it is due again. */
@@ -222,11 +254,12 @@ export class ControlClient extends Emitter<ControlClientEvents> {
       this.#handle(event);
     }
     if (this.#closed) return;
-    if (this.#connection?.open === true) this.#writeOutput(this.#connection);
+    const connection = this.#connections.present;
+    if (connection?.open === true) this.#writeOutput(connection);
     this.#schedule();
   }
 
-  #writeOutput(connection: TunnelConnection): void {
+  #writeOutput(connection: ControlConnection): void {
     const now = this.#clock.now();
     for (let frame = this.#endpoint.nextOutput(now); frame !== null; frame = this.#endpoint.nextOutput(now)) {
       connection.sendControl(frame);
@@ -249,35 +282,50 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   #handle(event: ControlEvent): void {
     if (this.#closed) return;
     switch (event.type) {
-      case 'welcome': {
-        const resumed = this.#everWelcomed;
-        this.#welcomed = true;
-        this.#everWelcomed = true;
-        this.#lastFailure = null;
-        this.#policy.connected();
-        if ((event.capabilities & capability.credit) !== 0) this.#connection?.agreeOnCredits();
-        this.emit('connected', { resumed });
+      case 'welcome':
+        this.#welcome((event.capabilities & capability.credit) !== 0);
         return;
-      }
       case 'message':
         this.#handleMessage(event.text);
         return;
       case 'round-trip':
         this.#roundTripMs = event.ms;
+        this.#connections.roundTrip();
         this.emit('round-trip', { ms: event.ms });
+        return;
+      case 'report':
+        this.emit('report', event.report);
         return;
       case 'drain':
         this.#scheduleMove(event.retryAfterMs + event.spreadMs * (this.#options.random ?? Math.random)());
         return;
       case 'silent':
-        this.#drop(closeCodes.idle.wire, 'nothing was heard');
+        this.#connections.drop({ wire: closeCodes.idle.wire, reason: 'nothing was heard' });
         return;
       case 'close':
-        this.#drop(event.wire, event.reason);
+        this.#connections.drop({ wire: event.wire, reason: event.reason });
         return;
       case 'open':
         return;
     }
+  }
+
+  #welcome(credits: boolean): void {
+    const connection = this.#connections.present;
+    if (connection === null) return;
+    if (credits) connection.agreeOnCredits();
+    const moved = this.#welcomed;
+    const resumed = this.#everWelcomed;
+    const from = this.#rung;
+    const to = connection.rung;
+    this.#rung = to;
+    this.#welcomed = true;
+    this.#everWelcomed = true;
+    this.#policy.connected();
+    if (moved) this.emit('moved', { from: from ?? to, to });
+    else this.emit('connected', { resumed });
+    if (from !== to) this.emit('rung', { from, to });
+    this.#connections.welcomed();
   }
 
   #handleMessage(text: string): void {
@@ -301,47 +349,33 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     if (this.#drainTimer !== null) return;
     this.#drainTimer = this.#clock.setTimer(() => {
       this.#drainTimer = null;
-      this.#drop(closeCodes.draining.wire, 'moving to another edge');
+      this.#connections.leave();
     }, afterMs);
   }
 
-  /** Gives the present connection up, for a reason that the code tells. */
-  #drop(wire: number, reason: string): void {
-    const connection = this.#connection;
-    if (connection === null) return;
-    connection.close(wire, reason);
-    this.#lost({ wire, reason });
-  }
-
   #lost(close: TunnelClose): void {
-    if (this.#closed) return;
-    this.#connection = null;
-    const now = this.#clock.now();
-    this.#endpoint.disconnected(now);
+    this.#endpoint.disconnected(this.#clock.now());
     if (this.#drainTimer !== null) this.#clock.clearTimer(this.#drainTimer);
     this.#drainTimer = null;
     const wasConnected = this.#welcomed;
     this.#welcomed = false;
-    this.#lastFailure = close.error ?? this.#lastFailure;
-    const end = close.final === true ? { error: close.error ?? null } : endOfClose(close.wire, close.reason);
-    if (end !== null) {
-      this.#finish(end.error, close.wire, close.reason);
-      return;
-    }
-    const wait = this.#policy.failed(now);
-    if (wait === null) {
-      this.#finish(this.#outOfTime(), close.wire, close.reason);
-      return;
-    }
     this.#schedule();
-    this.#retryTimer = this.#clock.setTimer(() => {
-      this.#open();
-    }, wait);
     if (wasConnected) this.emit('disconnected', { reason: close.reason });
   }
 
-  #outOfTime(): ClientError {
-    const cause = this.#lastFailure;
+  #exhausted(close: TunnelClose): void {
+    const wait = this.#policy.failed(this.#clock.now());
+    if (wait === null) {
+      this.#finish(this.#outOfTime(close.error ?? null), close.wire, close.reason);
+      return;
+    }
+    this.#retryTimer = this.#clock.setTimer(() => {
+      this.#retryTimer = null;
+      this.#connections.start();
+    }, wait);
+  }
+
+  #outOfTime(cause: ClientError | null): ClientError {
     if (cause === null) return new ClientError('connection-lost');
     // A session that never had a connection: the reason of the last attempt says more.
     return this.#everWelcomed ? new ClientError('connection-lost', { cause, detail: cause.message }) : cause;
@@ -353,13 +387,8 @@ export class ControlClient extends Emitter<ControlClientEvents> {
     for (const timer of [this.#endpointTimer, this.#retryTimer, this.#drainTimer]) {
       if (timer !== null) this.#clock.clearTimer(timer);
     }
-    this.#connection?.close(wire, reason);
-    this.#connection = null;
+    this.#connections.close(wire, reason);
     this.#requests.rejectAll(error ?? new ClientError('left'));
     this.emit('closed', { error });
   }
-}
-
-function defaultMetaOf(datagram: Uint8Array): SendMeta {
-  return classifyDatagram(datagram) === datagramClass.rtp && !isRtcp(datagram) ? unknownMediaMeta : transportMeta;
 }

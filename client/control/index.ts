@@ -1,12 +1,13 @@
 export { ControlClient } from './control-client.ts';
-export type {
-  ControlClientEvents,
-  ControlClientOptions,
-  ReplyTo,
-  RequestBody,
-  SignalNotice,
-} from './control-client.ts';
+export type { ControlClientEvents, ControlClientOptions } from './control-client.ts';
+export type { ReplyTo, RequestBody, SignalNotice } from './signal-types.ts';
+export type { ControlConnection, ControlConnectionEvents } from './control-connection.ts';
+export { openExchange } from './exchange-connection.ts';
+export type { OpenExchange } from './exchange-connection.ts';
 export { createSession, deleteSession } from './session-request.ts';
 export type { FetchLike, IceServer, Session, SessionPolicy, SessionRequestOptions } from './session-request.ts';
 export { tunnelSubprotocol, tunnelSubprotocols } from './tunnel-socket.ts';
 export type { OpenTunnelSocket, TunnelClose, TunnelSocket } from './tunnel-socket.ts';
+export type { ControlAttempt } from './session-connections.ts';
+export type { ExchangeFetch, ExchangeFetchInit, ExchangeResponse } from './exchange-fetch.ts';
+export type { HttpCarriers } from './carriers.ts';

@@ -13,6 +13,7 @@ const codes: ReadonlyMap<string, ClientErrorCode> = new Map<string, ClientErrorC
   ['draining', 'edge-draining'],
   ['session-unknown', 'session-lost'],
   ['unknown-session', 'session-lost'],
+  ['upgrade-required', 'upgrade-stripped'],
 ]);
 const maxDetailLength = 300;
 
@@ -29,6 +30,28 @@ export function errorOfResponse(status: number, body: unknown): ClientError {
     serverCode,
     detail: typeof detail === 'string' ? printable(detail) : `HTTP ${String(status)}, ${printable(serverCode)}`,
   });
+}
+
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+}
+
+/** An answer that no edge gives, because something in the network answered instead; null for all others. */
+export function checkAnswer(url: URL, { status, headers }: AnswerHead): ClientError | null {
+  const answer = `HTTP ${String(status)}`;
+  const location = status >= 300 && status < 400 ? headers.get('location') : null;
+  if (location !== null) {
+    const to = URL.canParse(location, url.href) ? new URL(location, url) : null;
+    const detail = `${answer}, redirected to ${printable(location)}`;
+    // As of http:// to https:// by a proxy in front of the edge.
+    if (to?.hostname === url.hostname) return new ClientError('edge-not-sallyport', { detail });
+    return new ClientError('captive-portal', { detail });
+  }
+  if (status === 511) return new ClientError('captive-portal', { detail: answer });
+  const isPage = /^\s*(text\/html|application\/xhtml\+xml)\b/i.test(headers.get('content-type') ?? '');
+  if (!isPage || status >= 300) return null;
+  return new ClientError('captive-portal', { detail: `${answer} with a page` });
 }
 
 /** Of a signalling reply that is not ok. */

@@ -8,7 +8,7 @@ const good = {
   sessionId: 's1',
   resumeToken: 'r1',
   iceServers: [{ urls: 'turn:x' }, { urls: 7 }, null],
-  tunnel: { websocket: '/tunnel/v1/ws' },
+  tunnel: { websocket: '/tunnel/v1/ws', httpStream: '/tunnel/v1/stream', longPoll: 'ftp://x/' },
   policy: { sessionGraceMs: 1234 },
 };
 
@@ -31,6 +31,9 @@ t.test('what is sent and what comes back', async (t) => {
     resumeToken: 'r1',
     iceServers: [{ urls: 'turn:x' }],
     websocketUrl: 'wss://edge.example/tunnel/v1/ws',
+    audioUrl: null,
+    httpStreamUrl: 'https://edge.example/tunnel/v1/stream',
+    longPollUrl: null,
     policy: { sessionGraceMs: 1234 },
   });
   t.equal(calls[0]?.url, 'https://edge.example/v1/sessions');

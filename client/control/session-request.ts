@@ -44,6 +44,11 @@ export interface Session {
   readonly iceServers: readonly IceServer[];
   /** Absolute `wss:` or `ws:` URL of the WebSocket tunnel. */
   readonly websocketUrl: string;
+  /** Absolute URLs of the HTTP tunnels; null where the edge has none. */
+  readonly httpStreamUrl: string | null;
+  readonly longPollUrl: string | null;
+  /** Of a connection for audio beside the WebSocket; null where the edge has none. */
+  readonly audioUrl: string | null;
   readonly policy: SessionPolicy;
 }
 
@@ -132,6 +137,9 @@ function readSession(body: unknown, url: string): Session {
     resumeToken,
     iceServers: Array.isArray(iceServers) ? iceServers.filter(isIceServer) : [],
     websocketUrl: websocketUrl(tunnel['websocket'], url),
+    audioUrl: typeof tunnel['audio'] === 'string' ? websocketUrl(tunnel['audio'], url) : null,
+    httpStreamUrl: httpUrl(tunnel['httpStream'], url),
+    longPollUrl: httpUrl(tunnel['longPoll'], url),
     policy: { sessionGraceMs: readGrace(policy) },
   };
 }
@@ -155,6 +163,17 @@ function websocketUrl(value: unknown, base: string): string {
     throw new ClientError('bad-answer', { detail: 'tunnel.websocket is not a WebSocket URL' });
   }
   return url.href;
+}
+
+/** Null for what is none: the other carriers do without. */
+function httpUrl(value: unknown, base: string): string | null {
+  if (typeof value !== 'string') return null;
+  try {
+    const url = new URL(value, base);
+    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : null;
+  } catch {
+    return null;
+  }
 }
 
 function readGrace(policy: unknown): number {

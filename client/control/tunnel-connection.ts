@@ -1,6 +1,6 @@
 /**
- * One connection of the tunnel: frames in, frames out, all that is sent within a task in one message, and no more in
- * flight than the server's credits allow. It makes nothing again when it is lost; that is its owner's.
+ * A connection of the tunnel by WebSocket: all that is sent within a task goes in one message, and no more is in flight
+ * than the server's credits allow.
  */
 import {
   TunnelFlow,
@@ -13,19 +13,8 @@ import {
 import type { FlowLimits, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { ClientClock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
+import type { ControlConnection, ControlConnectionEvents } from './control-connection.ts';
 import type { TunnelClose, TunnelSocket } from './tunnel-socket.ts';
-
-export interface TunnelConnectionEvents {
-  opened(): void;
-  /** Borrowed until the call returns. */
-  frame(frame: Uint8Array): void;
-  /** All frames of one message were delivered. */
-  messageEnd(): void;
-  /** Audio or video that was taken is dropped. Must not send. */
-  dropped(meta: SendMeta): void;
-  /** Once; nothing follows. Not called for a `close()` of the owner's. */
-  closed(close: TunnelClose): void;
-}
 
 export const connectionLimits = {
   connectTimeoutMs: 10_000,
@@ -39,10 +28,12 @@ export const connectionLimits = {
 
 const controlMeta: SendMeta = { lane: lane.control, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
 
-export class TunnelConnection {
+export class TunnelConnection implements ControlConnection {
+  readonly rung = 'websocket';
+  readonly suspicion = null;
   readonly #socket: TunnelSocket;
   readonly #clock: ClientClock;
-  readonly #events: TunnelConnectionEvents;
+  readonly #events: ControlConnectionEvents;
   readonly #flow: TunnelFlow;
   readonly #flush = (): void => {
     this.#flushQueued = false;
@@ -62,7 +53,7 @@ export class TunnelConnection {
   constructor(
     socket: TunnelSocket,
     clock: ClientClock,
-    events: TunnelConnectionEvents,
+    events: ControlConnectionEvents,
     limits: Partial<FlowLimits> = {},
   ) {
     this.#socket = socket;
@@ -101,6 +92,12 @@ export class TunnelConnection {
   /** Bits per second that the connection delivers, where that is less than what was to be sent lately; else null. */
   get deliveryRate(): number | null {
     return this.#flow.rateLimit(this.#clock.now());
+  }
+
+  /** For how long what is on its way was not credited, in ms; 0 when nothing is. Grows only where credits are agreed on. */
+  get stuckMs(): number {
+    const { uncreditedSince } = this.#flow;
+    return uncreditedSince === null ? 0 : this.#clock.now() - uncreditedSince;
   }
 
   /** The server has said, as this side has, that it credits what it receives. */

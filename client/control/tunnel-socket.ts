@@ -8,6 +8,8 @@ export interface TunnelClose {
   /** Why it never came up, where the environment tells; `final` means that trying again is useless. */
   readonly error?: ClientError;
   readonly final?: boolean;
+  /** The HTTP status that came in place of the upgrade, where the environment tells. */
+  readonly status?: number;
 }
 
 /**

@@ -33,7 +33,13 @@ export interface CheckRequest {
   readonly tieBreaker: Uint8Array;
   /** With USE-CANDIDATE and this NOMINATION; null for a plain check. */
   readonly nomination: number | null;
+  /** Padded to so many bytes (RFC 5780 section 7.6), a multiple of four; null for as few as it takes. */
+  readonly totalBytes: number | null;
 }
+
+/** What MESSAGE-INTEGRITY and FINGERPRINT add, and the header of one more attribute. */
+const sealBytes = 24 + 8;
+const attributeHeaderBytes = 4;
 
 export function encodeCheckRequest(request: CheckRequest, hmacSha1: HmacSha1): Uint8Array {
   const message = new StunBuilder(stunClass.request, stunMethod.Binding, request.transactionId);
@@ -43,6 +49,10 @@ export function encodeCheckRequest(request: CheckRequest, hmacSha1: HmacSha1): U
   if (request.nomination !== null) {
     message.flag(stunAttribute.USE_CANDIDATE);
     message.u32(NOMINATION, request.nomination);
+  }
+  if (request.totalBytes !== null) {
+    const padding = request.totalBytes - message.bytes.length - sealBytes - attributeHeaderBytes;
+    message.reserve(stunAttribute.PADDING, Math.max(0, padding));
   }
   addMessageIntegrity(message, request.generation.key, hmacSha1);
   addFingerprint(message);

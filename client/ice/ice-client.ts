@@ -14,12 +14,20 @@ import {
 import { createGeneration, encodeCheckRequest } from './check-request.ts';
 import { CheckedPath, consentMs } from './checked-path.ts';
 import { createIceClientCounters } from './counters.ts';
+import { PathProof, defaultProof } from './path-proof.ts';
 import { Transaction } from './transaction.ts';
 import type { IceCredentials, Rung, StunMessage } from '../../tunnel-protocol/index.ts';
 import type { Generation } from './check-request.ts';
 import type { IceClientCounters } from './counters.ts';
+import type { ProofPolicy } from './path-proof.ts';
 import type { TransactionPurpose } from './transaction.ts';
 import type { IceClientEvent, IceClientOptions, IceOutput, IcePathFailure, IcePathState } from './types.ts';
+
+interface RunningProof {
+  readonly path: CheckedPath;
+  readonly generation: Generation;
+  readonly proof: PathProof;
+}
 
 /** RFC 8445 section 14.2: Ta, the pace of initial checks over all paths. */
 const paceMs = 20;
@@ -53,6 +61,7 @@ export class IceClient {
   /** The last NOMINATION sent. It never goes back, not even with a restart. */
   #nomination = 0;
   #nextPaceAt = 0;
+  #proof: RunningProof | null = null;
 
   constructor(options: IceClientOptions) {
     this.#options = options;
@@ -108,6 +117,7 @@ export class IceClient {
   removePath(id: string): void {
     if (!this.#paths.delete(id)) return;
     if (this.#nominated === id) this.#nominated = null;
+    this.#endProof(id);
     for (let i = this.#outputs.length - 1; i >= 0; i--) if (this.#outputs[i]?.pathId === id) this.#outputs.splice(i, 1);
   }
 
@@ -132,6 +142,25 @@ export class IceClient {
     this.#begin(path, this.#generation, 'consent', now);
   }
 
+  /**
+   * Tests whether a valid path carries what media takes, both ways; a `proof` event tells. Another proof under way is given
+   * up without an event. False when there is no such path, or it is not valid.
+   */
+  prove(id: string, now: number): boolean {
+    const path = this.#paths.get(id);
+    const generation = this.#generation;
+    if (path?.state !== 'valid' || generation === null) return false;
+    const proof = new PathProof(this.#proofPolicy, this.#options.random(8), now);
+    this.#proof = { path, generation, proof };
+    this.#runProof(now);
+    return true;
+  }
+
+  /** Ends a proof of this path, if one is under way, without an event. */
+  abandonProof(id: string): void {
+    this.#endProof(id);
+  }
+
   /** A datagram of class STUN that came on a path, borrowed until the call returns. Never throws on any bytes. */
   receive(pathId: string, datagram: Uint8Array, now: number): void {
     const message = decodeStun(datagram);
@@ -145,6 +174,7 @@ export class IceClient {
       return;
     }
     const path = this.#paths.get(pathId);
+    if (isSuccess && this.#answersProof(path, message, now)) return;
     const transaction = path?.find(message.transactionId) ?? null;
     if (path === undefined || transaction === null) {
       this.counters.unknownTransaction++;
@@ -169,7 +199,7 @@ export class IceClient {
   /** When to call `handleTimeout`; possibly in the past; null when there is nothing to wait for. */
   nextTimeout(): number | null {
     if (this.#generation === null) return null;
-    let due = Infinity;
+    let due = this.#proof?.proof.nextTimeout() ?? Infinity;
     for (const path of this.#paths.values()) {
       due = Math.min(due, path.nextTimeout());
       if (needsCheck(path)) due = Math.min(due, this.#nextPaceAt);
@@ -192,6 +222,45 @@ export class IceClient {
       }
     }
     if (now >= this.#nextPaceAt) this.#beginNextCheck(generation, now);
+    this.#runProof(now);
+  }
+
+  get #proofPolicy(): ProofPolicy {
+    return this.#options.proof ?? defaultProof;
+  }
+
+  #runProof(now: number): void {
+    const running = this.#proof;
+    if (running === null) return;
+    const { path, generation, proof } = running;
+    const transactionId = proof.next(now);
+    if (transactionId !== null) {
+      const datagram = this.#encode(path, generation, transactionId, null, this.#proofPolicy.datagramBytes);
+      this.#outputs.push({ pathId: path.id, datagram });
+    }
+    const result = proof.verdict(now);
+    if (result === null) return;
+    this.#proof = null;
+    this.#events.push({ type: 'proof', pathId: path.id, result });
+  }
+
+  /** True when the message was one, and is dealt with. */
+  #answersProof(path: CheckedPath | undefined, message: StunMessage, now: number): boolean {
+    const running = this.#proof;
+    if (running === null || running.path !== path || !running.proof.awaits(message.transactionId)) return false;
+    if (!verifyMessageIntegrity(message, running.generation.key, this.#options.hmacSha1)) {
+      this.counters.badIntegrity++;
+      return true;
+    }
+    this.counters.answers++;
+    running.path.noteAnswer(now, this.#jitter());
+    running.proof.answered(message.transactionId, message.bytes.length, now);
+    this.#runProof(now);
+    return true;
+  }
+
+  #endProof(id: string): void {
+    if (this.#proof?.path.id === id) this.#proof = null;
   }
 
   #beginNextCheck(generation: Generation, now: number): void {
@@ -221,12 +290,23 @@ export class IceClient {
   #begin(path: CheckedPath, generation: Generation, purpose: TransactionPurpose, now: number): void {
     const transactionId = this.#options.random(12);
     const nomination = purpose === 'nomination' ? this.#nomination : null;
-    const request = { transactionId, generation, kind: path.kind, tieBreaker: this.#tieBreaker, nomination };
-    const datagram = encodeCheckRequest(request, this.#options.hmacSha1);
+    const datagram = this.#encode(path, generation, transactionId, nomination, null);
     // RFC 7675: any answer within the consent's lifetime counts.
     const waitMs = purpose === 'consent' ? consentMs : path.rtoMs;
     path.transactions.push(new Transaction(purpose, transactionId, generation, datagram.slice(), waitMs, now));
     this.#outputs.push({ pathId: path.id, datagram });
+  }
+
+  #encode(
+    { kind }: CheckedPath,
+    generation: Generation,
+    transactionId: Uint8Array,
+    nomination: number | null,
+    totalBytes: number | null,
+  ): Uint8Array {
+    const tieBreaker = this.#tieBreaker;
+    const request = { transactionId, generation, kind, tieBreaker, nomination, totalBytes };
+    return encodeCheckRequest(request, this.#options.hmacSha1);
   }
 
   #handleSuccess(path: CheckedPath, transaction: Transaction, message: StunMessage, now: number): void {
@@ -253,7 +333,8 @@ export class IceClient {
     if (transaction.purpose === 'nomination') {
       const previous = this.#nominated;
       this.#nominated = path.id;
-      this.#events.push({ type: 'nominated', pathId: path.id, previous });
+      // One nomination is under way at a time, so this is the last one made.
+      this.#events.push({ type: 'nominated', pathId: path.id, previous, nomination: this.#nomination });
     }
   }
 
@@ -272,6 +353,7 @@ export class IceClient {
   #fail(path: CheckedPath, reason: IcePathFailure): void {
     const nominationLost = path.dropAll('nomination');
     path.fail();
+    this.#endProof(path.id);
     if (this.#nominated === path.id) this.#nominated = null;
     if (nominationLost) this.#events.push({ type: 'nomination-failed', pathId: path.id });
     this.#events.push({ type: 'failed', pathId: path.id, reason });

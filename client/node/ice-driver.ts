@@ -4,7 +4,7 @@ import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { RungReason } from '../call.ts';
 import type { ClientClock } from '../clock.ts';
 import { IceClient } from '../ice/index.ts';
-import type { IceClientEvent, IceCredentials, IcePathFailure } from '../ice/index.ts';
+import type { IceClientEvent, IceCredentials, IcePathFailure, ProofResult } from '../ice/index.ts';
 import { PathPolicy } from './path-policy.ts';
 
 export interface IceDriverEvents {
@@ -12,8 +12,10 @@ export interface IceDriverEvents {
   send(pathId: string, datagram: Uint8Array): void;
   /** A nomination is on its way: what is sent on the path now comes behind it. */
   nominating(pathId: string): void;
-  /** The peer confirmed: media goes on this path. */
-  nominated(pathId: string, reason: RungReason): void;
+  /** The peer confirmed the nomination of this number: media goes on this path. */
+  nominated(pathId: string, reason: RungReason, nomination: number): void;
+  /** A better path was tried. */
+  proof(pathId: string, result: ProofResult): void;
   /** No path carries media any more, until the next `nominated`. */
   stranded(): void;
   /** Its first answered check. */
@@ -119,9 +121,27 @@ export class IceDriver {
     this.#run();
   }
 
+  /** Evidence against the nominated path: another one is gone to, now or when there is one. */
+  degraded(): void {
+    this.#policy.degraded(this.#clock.now());
+    this.#run();
+  }
+
+  /** The network has changed, or is back: what failed before is checked at once, and may be climbed to. */
+  retry(): void {
+    this.#policy.retry();
+    this.recheck(null);
+    this.#run();
+  }
+
+  /** The rung that this network needed before. */
+  remember(rung: Rung | null): void {
+    this.#policy.remember(rung);
+  }
+
   /** Any other datagram that was authentic: a sign of life. Cheap, for it is told of every packet. */
-  heard(pathId: string): void {
-    this.#policy.heard(pathId, this.#clock.now());
+  heard(pathId: string, now: number): void {
+    this.#policy.heard(pathId, now);
   }
 
   /** Asks for this rung as long as it works; null lets the policy choose. Failed paths of it are checked at once. */
@@ -207,7 +227,7 @@ export class IceDriver {
         this.#events.validated(event.pathId);
         return;
       case 'round-trip':
-        this.#policy.answered(event.pathId, now);
+        this.#policy.heard(event.pathId, now);
         this.#events.answered(event.pathId, event.ms);
         return;
       case 'nominated': {
@@ -215,11 +235,15 @@ export class IceDriver {
         const again = this.#nominated === event.pathId;
         this.#nominated = event.pathId;
         this.#policy.heard(event.pathId, now);
-        this.#policy.nominated(event.pathId);
+        this.#policy.nominated(event.pathId, now);
         if (again) this.#events.answered(event.pathId, null);
-        else this.#events.nominated(event.pathId, this.#reason);
+        else this.#events.nominated(event.pathId, this.#reason, event.nomination);
         return;
       }
+      case 'proof':
+        this.#policy.proved(event.pathId, event.result.proven, now);
+        this.#events.proof(event.pathId, event.result);
+        return;
       case 'nomination-failed':
         this.#failed(event.pathId, path, 'unanswered');
         return;
@@ -262,7 +286,7 @@ export class IceDriver {
     if (decision === null) return false;
     const { pathId } = decision;
     if (decision.type === 'prove') {
-      this.#agent.check(pathId, now);
+      if (!this.#agent.prove(pathId, now)) this.#policy.proved(pathId, false, now);
       return false;
     }
     if (!this.#agent.nominate(pathId, now)) {

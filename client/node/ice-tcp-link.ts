@@ -2,6 +2,7 @@
 import { FrameDecoder, encodeFrame, fitsFrame } from '../../tunnel-protocol/index.ts';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import { fitsBacklog } from './backlog.ts';
+import type { SocketTarget } from './edge-socket.ts';
 import type { PathLink, PathLinkEvents } from './path-link.ts';
 import { StreamConnection } from './stream-connection.ts';
 
@@ -11,10 +12,10 @@ export class IceTcpLink implements PathLink {
   readonly #events: PathLinkEvents;
   #open = false;
 
-  constructor(candidate: TransportAddress, events: PathLinkEvents) {
+  constructor(candidate: TransportAddress, proxy: SocketTarget['proxy'], events: PathLinkEvents) {
     this.#events = events;
     this.#connection = new StreamConnection(
-      { host: candidate.address, port: candidate.port, tls: null },
+      { host: candidate.address, port: candidate.port, tls: null, ...(proxy === undefined ? {} : { proxy }) },
       {
         opened: () => {
           this.#open = true;

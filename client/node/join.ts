@@ -1,10 +1,11 @@
 /** `join()` for Node: session, control channel, offer and answer, ICE on all allowed rungs at once, DTLS. */
 import { randomBytes } from 'node:crypto';
-import type { Rung, Source } from '../../tunnel-protocol/index.ts';
+import { controlRungs } from '../../tunnel-protocol/index.ts';
+import type { ControlRung, Rung, Source } from '../../tunnel-protocol/index.ts';
 import type { JoinOptions, RungAttempt } from '../call.ts';
 import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
-import { ControlClient, createSession, deleteSession } from '../control/index.ts';
+import { ControlClient, createSession, deleteSession, openExchange } from '../control/index.ts';
 import type { Session } from '../control/index.ts';
 import { createDtlsIdentity } from '../dtls/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
@@ -16,6 +17,10 @@ import { NodeCall } from './node-call.ts';
 import { createEdgeHttp } from './node-fetch.ts';
 import { nodeSocketFactory } from './node-socket.ts';
 import { NodeTransport } from './node-transport.ts';
+import { NetworkMemory, processPathMemory } from './path-memory.ts';
+import type { PathMemory } from './path-memory.ts';
+import { proxyRoute } from './proxy-route.ts';
+import type { ProxyRoute } from './proxy-route.ts';
 import { readAnswer } from './sdp-answer.ts';
 import { writeOffer } from './sdp-offer.ts';
 import { explainConnectionError, tlsTrust } from './tls-trust.ts';
@@ -29,6 +34,13 @@ export interface NodeJoinOptions extends JoinOptions {
   readonly onStep?: (step: JoinStep, ms: number) => void;
   /** Told of each try to open a rung when it has ended, in a join that fails as well; then they are in `call.attempts`. */
   readonly onAttempt?: (attempt: RungAttempt) => void;
+  /**
+   * Whether the WebSocket tunnel has a second connection for audio, which then does not wait for video that TCP sends
+   * again; true if absent.
+   */
+  readonly audioConnection?: boolean;
+  /** Where it is kept which rung a network needed; in this process if absent. */
+  readonly pathMemory?: PathMemory;
 }
 
 const defaultTimeoutMs = 15_000;
@@ -39,7 +51,7 @@ const defaultTimeoutMs = 15_000;
  */
 export async function join(url: string, options: NodeJoinOptions): Promise<NodeCall> {
   const rungs = checkJoinOptions(options);
-  const attempt = new JoinAttempt(url, options, rungs, tlsTrust(options));
+  const attempt = new JoinAttempt(url, options, rungs, tlsTrust(options), proxyRoute(options.proxy, process.env));
   try {
     return await attempt.run();
   } catch (error) {
@@ -54,6 +66,7 @@ class JoinAttempt {
   readonly #options: NodeJoinOptions;
   readonly #rungs: ReadonlySet<Rung>;
   readonly #trust: TlsTrust;
+  readonly #route: ProxyRoute;
   readonly #http: ReturnType<typeof createEdgeHttp>;
   readonly #clock: ClientClock = systemClock;
   readonly #startedAt: number;
@@ -65,12 +78,13 @@ class JoinAttempt {
   #transport: NodeTransport | null = null;
   #step: JoinStep | null = null;
 
-  constructor(url: string, options: NodeJoinOptions, rungs: ReadonlySet<Rung>, trust: TlsTrust) {
+  constructor(url: string, options: NodeJoinOptions, rungs: ReadonlySet<Rung>, trust: TlsTrust, route: ProxyRoute) {
     this.#url = url;
     this.#options = options;
     this.#rungs = rungs;
     this.#trust = trust;
-    this.#http = createEdgeHttp(trust);
+    this.#route = route;
+    this.#http = createEdgeHttp(trust, route);
     this.#startedAt = this.#clock.now();
     const timer = this.#clock.setTimer(() => {
       this.#fail(this.#timedOut());
@@ -84,7 +98,6 @@ class JoinAttempt {
     this.#disarm.push(() => {
       this.#clock.clearTimer(timer);
       signal?.removeEventListener('abort', callOff);
-      void this.#http.close();
     });
   }
 
@@ -104,7 +117,9 @@ class JoinAttempt {
       rungs: this.#rungs,
       iceServers: session.iceServers,
       trust: this.#trust,
+      route: this.#route,
       clock: this.#clock,
+      memory: this.#memoryOf('media'),
     });
     this.#transport = transport;
     this.#disarm.push(
@@ -148,6 +163,10 @@ class JoinAttempt {
     await this.#unlessFailed(Promise.all([connected, nominated]));
     this.#reached('media');
     this.disarm();
+    // The tunnel may need it as long as the call lasts, and for a last word.
+    control.once('closed', () => {
+      this.#clock.setTimer(() => void this.#http.close(), 0);
+    });
     const joinMs = this.#clock.now() - this.#startedAt;
     return new NodeCall({
       sessionId: session.sessionId,
@@ -175,6 +194,7 @@ class JoinAttempt {
     control?.close('the join failed');
     // Without a control channel, only a request can tell the edge not to wait for us.
     if (session !== null && !toldByControl) await deleteSession(this.#url, session, this.#http.fetch);
+    void this.#http.close();
     return asClientError(reason, 'edge-unreachable');
   }
 
@@ -192,16 +212,60 @@ class JoinAttempt {
     return session;
   }
 
+  /** Of one kind of connection on this network; each of them may need another rung. */
+  #memoryOf(kind: 'media' | 'control'): NetworkMemory {
+    const { host } = new URL(this.#url);
+    return new NetworkMemory({
+      memory: this.#options.pathMemory ?? processPathMemory,
+      edgeHost: kind === 'media' ? host : `${kind} ${host}`,
+      clock: this.#clock,
+      unixNow: () => Date.now(),
+    });
+  }
+
+  /** The tunnels that are allowed; signalling needs one even where media may use none. */
+  #controlRungs(): readonly ControlRung[] {
+    const allowed = controlRungs.filter((rung) => this.#rungs.has(rung));
+    return allowed.length > 0 ? allowed : controlRungs;
+  }
+
+  #preferredCarrier(memory: NetworkMemory): ControlRung | undefined {
+    const remembered = memory.recall();
+    return this.#controlRungs().find((rung) => rung === remembered);
+  }
+
   #connectControl(session: Session): ControlClient {
+    const memory = this.#memoryOf('control');
     const control = new ControlClient({
       url: session.websocketUrl,
+      audioUrl: this.#options.audioConnection === false ? null : session.audioUrl,
       resumeToken: session.resumeToken,
-      openSocket: nodeSocketFactory(this.#trust),
+      openSocket: nodeSocketFactory(this.#trust, this.#route),
+      http: {
+        streamUrl: session.httpStreamUrl,
+        pollUrl: session.longPollUrl,
+        fetch: this.#http.fetch,
+        open: openExchange,
+        isHttp2: () => this.#http.isHttp2(),
+        streamsUploads: true,
+        explain: explainConnectionError,
+      },
+      rungs: this.#controlRungs(),
+      preferred: this.#preferredCarrier(memory),
       graceMs: session.policy.sessionGraceMs,
       clock: this.#clock,
     });
     this.#control = control;
+    control.on('rung', ({ to }) => {
+      memory.moved(to);
+    });
+    control.once('closed', () => {
+      memory.close();
+    });
     this.#disarm.push(
+      control.on('attempt', (attempt) => {
+        this.#options.onAttempt?.({ ...attempt, channel: 'control' });
+      }),
       control.once('connected', () => {
         this.#reached('control');
       }),
@@ -244,7 +308,9 @@ class JoinAttempt {
       case null:
         return new ClientError('edge-unreachable', { detail });
       case 'session':
-        return new ClientError('edge-unreachable', { detail: `${detail}: the WebSocket does not open` });
+        return new ClientError('edge-unreachable', {
+          detail: `${detail}: no tunnel opens: ${describeAttempts(this.#control)}`,
+        });
       case 'control':
         return new ClientError('no-reply', { detail });
       default:
@@ -254,8 +320,8 @@ class JoinAttempt {
 }
 
 /** The latest word on each rung. */
-function describeAttempts(transport: NodeTransport | null): string {
-  const latest = new Map(transport?.attempts.map((attempt) => [attempt.rung, attempt]));
+function describeAttempts(of: { readonly attempts: readonly Omit<RungAttempt, 'channel'>[] } | null): string {
+  const latest = new Map(of?.attempts.map((attempt) => [attempt.rung, attempt]));
   const texts = [...latest.values()].map(
     ({ rung, outcome, reason }) => `${rung} ${outcome}${reason === undefined ? '' : `: ${reason}`}`,
   );

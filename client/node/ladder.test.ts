@@ -4,6 +4,7 @@ import { rungs } from '../../tunnel-protocol/index.ts';
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import {
   attemptMs,
+  evidenceMs,
   firstRetryMs,
   headStartMs,
   holdMs,
@@ -138,6 +139,50 @@ t.test('a nominated rung that is silent: others are prepared, and closed again i
   t.end();
 });
 
+t.test('evidence against the nominated rung: others are opened at once, whatever signs of life it gives', (t) => {
+  const ladder = started();
+  ladder.validated('udp');
+  ladder.nominated('udp', 50);
+  run(ladder, 50, 9_999);
+  ladder.degrade(10_000);
+  ladder.trust();
+  t.same(run(ladder, 10_000, 10_000), ['10000 open turn-udp']);
+  t.equal(run(ladder, 10_001, 10_400).length, 3);
+  ladder.validated('turn-tls');
+  t.same(
+    run(ladder, 10_400, 10_000 + evidenceMs).map((text) => text.replace(/^\d+ /, '')),
+    links.map((rung) => `close ${rung} superseded`),
+    'it was nothing',
+  );
+  ladder.degrade(30_000);
+  ladder.nominated('turn-tls', 30_100);
+  t.equal(ladder.nextTimeout(30_100) !== null, true);
+  t.end();
+});
+
+t.test('a rung that works but is not proven makes no other superfluous', (t) => {
+  const ladder = started();
+  ladder.validated('websocket');
+  ladder.nominated('websocket', 0);
+  ladder.validated('udp');
+  t.same(run(ladder, 0, 1000), []);
+  ladder.unproven('udp');
+  t.equal(run(ladder, 1000, 1400).length, 4);
+  ladder.validated('udp');
+  t.same(run(ladder, 1400, 2000), []);
+  t.end();
+});
+
+t.test('a known network: the rung that it needed is opened at once, the others in their turn', (t) => {
+  const ladder = new Ladder(links);
+  ladder.start(0, true, 'turn-tls');
+  t.same(run(ladder, 0, headStartMs), ['0 open turn-tls', `${String(headStartMs)} open turn-udp`]);
+  const without = new Ladder(links);
+  without.start(0, true, 'websocket');
+  t.same(run(without, 0, headStartMs - 1), [], 'the tunnel is open already');
+  t.end();
+});
+
 t.test('a nominated rung that fails: what is worse is opened, a better one that comes back closes it', (t) => {
   const ladder = started();
   ladder.validated('udp');
@@ -179,7 +224,19 @@ t.test('a rung that is asked for is opened at once, and stays; nothing else does
 t.test('whatever happens: actions fit the state, and it comes to rest', (t) => {
   const rung = fc.constantFrom<Rung>(...rungs.slice(0, 6));
   const step = fc.record({
-    what: fc.constantFrom('validated', 'failed', 'nominated', 'suspect', 'trust', 'pin', 'unpin', 'retry', 'wait'),
+    what: fc.constantFrom(
+      'validated',
+      'failed',
+      'nominated',
+      'suspect',
+      'degrade',
+      'unproven',
+      'trust',
+      'pin',
+      'unpin',
+      'retry',
+      'wait',
+    ),
     rung,
     ms: fc.integer({ min: 0, max: 20_000 }),
   });
@@ -196,6 +253,8 @@ t.test('whatever happens: actions fit the state, and it comes to rest', (t) => {
         }
         if (what === 'nominated') ladder.nominated(rung, now);
         if (what === 'suspect') ladder.suspect(now);
+        if (what === 'degrade') ladder.degrade(now);
+        if (what === 'unproven') ladder.unproven(rung);
         if (what === 'trust') ladder.trust();
         if (what === 'pin') ladder.pin(rung);
         if (what === 'unpin') ladder.pin(null);

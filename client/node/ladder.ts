@@ -17,6 +17,8 @@ export const headStartMs = 180;
 export const staggerMs = 100;
 /** After the nominated rung was asked for a sign of life, others are prepared if none has come by then. */
 export const suspicionMs = 250;
+/** Evidence against the nominated rung counts for so long. */
+export const evidenceMs = 5_000;
 /** A rung that carried media for so long makes worse ones superfluous. */
 export const holdMs = 2_000;
 /** An attempt that did not lead to an answered check by then has failed. */
@@ -45,6 +47,10 @@ export class Ladder {
   #pinned: Rung | null = null;
   /** When the nominated rung begins to count for nothing, unless it gives a sign of life before. */
   #distrustAt = Infinity;
+  /** What is sent on the nominated rung does not all arrive, whatever signs of life it gives. */
+  #degradedUntil = -Infinity;
+  /** Opened at once, for it is what this network needed before. */
+  #remembered: Rung | null = null;
   #nextOpenAt = Infinity;
 
   /** `available`: the rungs to open and close. */
@@ -55,8 +61,12 @@ export class Ladder {
       .map((rung) => ({ rung, state: 'closed', since: 0, failures: 0, failedAt: -Infinity }));
   }
 
-  /** `udpFirst`: UDP is being checked, and gets its head start. */
-  start(now: number, udpFirst: boolean): void {
+  /**
+   * `udpFirst`: UDP is being checked, and gets its head start. `remembered`: what this network needed before UDP or any
+   * other rung answered; it is opened at once, whatever else is tried.
+   */
+  start(now: number, udpFirst: boolean, remembered: Rung | null = null): void {
+    this.#remembered = remembered;
     this.#nextOpenAt = now + (udpFirst ? headStartMs : 0);
   }
 
@@ -68,6 +78,11 @@ export class Ladder {
     if (known === undefined) return;
     known.state = 'open';
     known.failures = 0;
+  }
+
+  /** A path of the rung works, but is not fit for media: it does not make worse rungs superfluous. */
+  unproven(rung: Rung): void {
+    this.#valid.delete(rung);
   }
 
   /** The rung has no path any more that works or may come to work. */
@@ -88,11 +103,18 @@ export class Ladder {
     this.#nominated = rung;
     this.#nominatedAt = now;
     this.#distrustAt = Infinity;
+    this.#degradedUntil = -Infinity;
+    this.#remembered = null;
   }
 
   /** The nominated rung is silent, and was asked for a sign of life. */
   suspect(now: number): void {
     if (this.#distrustAt === Infinity) this.#distrustAt = now + suspicionMs;
+  }
+
+  /** There is evidence against the nominated rung: others are prepared, until one of them is nominated or it is old. */
+  degrade(now: number): void {
+    if (this.#nominated !== null) this.#degradedUntil = now + evidenceMs;
   }
 
   /** It gave one. */
@@ -123,7 +145,7 @@ export class Ladder {
 
   /** When to ask `next` again; null when only events can change its mind. */
   nextTimeout(now: number): number | null {
-    let due = after(now, this.#distrustAt);
+    let due = Math.min(after(now, this.#distrustAt), after(now, this.#degradedUntil));
     if (this.#nominated !== null) due = Math.min(due, after(now, this.#nominatedAt + holdMs));
     for (const known of this.#rungs) {
       if (known.state === 'opening') due = Math.min(due, known.since + attemptMs);
@@ -154,10 +176,11 @@ export class Ladder {
     for (const known of this.#rungs) {
       const { rung } = known;
       if (known.state !== 'closed' || now < this.#retryAt(known)) continue;
-      const asked = rung === this.#pinned && rung !== this.#nominated;
+      const asked = (rung === this.#pinned && rung !== this.#nominated) || rung === this.#remembered;
       if (!asked && (now < this.#nextOpenAt || !this.#isWanted(rung, now))) continue;
       known.state = 'opening';
       known.since = now;
+      if (rung === this.#remembered) this.#remembered = null;
       if (!asked) this.#nextOpenAt = now + staggerMs;
       return { type: 'open', rung };
     }
@@ -167,7 +190,7 @@ export class Ladder {
   /** Whether it would be better than what works. */
   #isWanted(rung: Rung, now: number): boolean {
     if (rung === this.#pinned) return true;
-    const distrusted = now >= this.#distrustAt ? this.#nominated : null;
+    const distrusted = this.#isDistrusted(now) ? this.#nominated : null;
     if (this.#pinned !== null && this.#pinned === this.#nominated && distrusted === null) return false;
     for (const valid of this.#valid) if (valid !== distrusted && rank(valid) < rank(rung)) return false;
     return true;
@@ -176,9 +199,13 @@ export class Ladder {
   /** Whether a better rung, or the one that was asked for, has carried media for a while. */
   #isSuperfluous(rung: Rung, now: number): boolean {
     const nominated = this.#nominated;
-    if (nominated === null || now < this.#nominatedAt + holdMs || now >= this.#distrustAt) return false;
+    if (nominated === null || now < this.#nominatedAt + holdMs || this.#isDistrusted(now)) return false;
     if (rung === nominated || rung === this.#pinned) return false;
     return nominated === this.#pinned || rank(nominated) < rank(rung);
+  }
+
+  #isDistrusted(now: number): boolean {
+    return now < this.#degradedUntil || now >= this.#distrustAt;
   }
 
   #retryAt(known: LadderRung): number {

@@ -3,32 +3,34 @@
  * on any of them is delivered; what is sent goes on the nominated one.
  */
 import { classifyDatagram, datagramClass } from '../../tunnel-protocol/index.ts';
-import type { Rung, SendMeta, TransportAddress } from '../../tunnel-protocol/index.ts';
+import type { Rung, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { RungAttempt, RungChange, RungReason } from '../call.ts';
-import type { ClientClock } from '../clock.ts';
-import type { ControlClient, IceServer } from '../control/index.ts';
 import { ClientError } from '../errors.ts';
-import { AttemptLog } from './attempt-log.ts';
+import type { ProofResult } from '../ice/index.ts';
 import { IceDriver } from './ice-driver.ts';
-import { readTurnServers } from './ice-servers.ts';
-import { Ladder } from './ladder.ts';
-import type { LadderAction } from './ladder.ts';
-import { RungLinks, isLinkRung } from './rung-links.ts';
+import type { Ladder, LadderAction } from './ladder.ts';
+import { LadderDriver } from './ladder-driver.ts';
+import type { LadderEvent } from './ladder-log.ts';
+import { NetworkWatch } from './network-watch.ts';
+import { PathCarriers, tunnelPathId } from './path-carriers.ts';
+import type { PathCarriersOptions } from './path-carriers.ts';
+import type { Evidence } from './path-evidence.ts';
+import type { NetworkMemory } from './path-memory.ts';
+import { PathWatch } from './path-watch.ts';
+import { isLinkRung } from './rung-links.ts';
+import type { RungLinks } from './rung-links.ts';
+import { RungRecords } from './rung-records.ts';
+import type { RungRecordsEvents } from './rung-records.ts';
 import { RungSwitches } from './rung-switches.ts';
 import type { Answer } from './sdp-answer.ts';
-import type { TlsTrust } from './tls-trust.ts';
-import { UdpSockets } from './udp-sockets.ts';
 
-export interface MediaPathsOptions {
-  readonly control: ControlClient;
+export interface MediaPathsOptions extends PathCarriersOptions {
   /** Those that may be used. */
   readonly rungs: ReadonlySet<Rung>;
-  readonly iceServers: readonly IceServer[];
-  readonly trust: TlsTrust;
-  readonly clock: ClientClock;
+  readonly memory: NetworkMemory;
 }
 
-export interface MediaPathsEvents {
+export interface MediaPathsEvents extends RungRecordsEvents {
   /** Anything but STUN; borrowed until the call returns. */
   datagram(pathId: string, datagram: Uint8Array): void;
   /** What is sent from now on arrives: a first nomination is on its way. May come more than once. */
@@ -36,61 +38,68 @@ export interface MediaPathsEvents {
   rung(change: RungChange): void;
   /** Media that `send` took is dropped, because its path is too slow. Must not send. */
   dropped(meta: SendMeta): void;
-  /** An attempt to open a rung has ended. */
-  attempt(attempt: RungAttempt): void;
 }
-
-const tunnelPathId = 'websocket';
 
 export class MediaPaths {
   readonly #options: MediaPathsOptions;
   readonly #events: MediaPathsEvents;
   readonly #ice: IceDriver;
-  readonly #attempts: AttemptLog;
-  readonly #candidates = new Map<string, TransportAddress>();
-  readonly #pathIds = new Map<TransportAddress, string>();
+  readonly #records: RungRecords;
+  readonly #watch: PathWatch;
+  readonly #ladder: LadderDriver;
   readonly #subscriptions: (() => void)[];
   readonly #switches: RungSwitches;
-  #udp: UdpSockets | null = null;
-  #links: RungLinks | null = null;
-  #ladder = new Ladder([]);
-  #timer: unknown = null;
-  #timerAt = Infinity;
+  /** Null before the start. */
+  #carriers: PathCarriers | null = null;
+  #network: NetworkWatch | null = null;
   /** Where datagrams are sent: the nominated path, or before that the one being nominated. */
   #sendPath: string | null = null;
   #rung: Rung | null = null;
   #roundTripMs: number | null = null;
-  #started = false;
   #closed = false;
 
   constructor(options: MediaPathsOptions, events: MediaPathsEvents) {
     this.#options = options;
     this.#events = events;
-    this.#attempts = new AttemptLog((attempt) => {
-      this.#attemptEnded(attempt);
+    this.#records = new RungRecords(options.clock, options.memory, {
+      attempt: (attempt) => {
+        this.#attemptEnded(attempt);
+      },
+      ladder: (event) => {
+        events.ladder(event);
+      },
+    });
+    this.#watch = new PathWatch(options.control, options.clock, (evidence) => {
+      this.#degraded(evidence);
+    });
+    this.#ladder = new LadderDriver(options.clock, {
+      act: (action) => {
+        this.#act(action);
+      },
+      pinned: () => this.#ice.pinned,
     });
     this.#switches = new RungSwitches(options.clock);
     this.#ice = this.#createIce();
-    const { control, rungs } = options;
+    const { control } = options;
     this.#subscriptions = [
       control.on('datagram', (datagram) => {
-        if (rungs.has('websocket')) this.#receive(tunnelPathId, datagram);
+        if (this.#ice.rungOf(tunnelPathId) !== null) this.#receive(tunnelPathId, datagram);
       }),
       control.on('connected', () => {
-        if (!this.#started) return;
         // The network is back, or is another one.
-        this.#ladder.retry();
-        this.#ice.recheck(null);
-        this.#addTunnelPath();
-        this.#advance();
+        if (this.#addTunnelPath()) this.#retry();
+      }),
+      control.on('moved', () => {
+        if (this.#addTunnelPath()) this.#ladder.tell();
       }),
       control.on('dropped', (meta) => {
         this.#events.dropped(meta);
       }),
       control.on('disconnected', () => {
-        if (this.#ice.rungOf(tunnelPathId) === null) return;
+        const rung = this.#ice.rungOf(tunnelPathId);
+        if (rung === null) return;
         this.#ice.removePath(tunnelPathId);
-        this.#rungFailed('websocket', 'the connection was lost');
+        this.#rungFailed(rung, 'the connection was lost');
       }),
     ];
   }
@@ -110,39 +119,57 @@ export class MediaPaths {
   }
 
   get attempts(): readonly RungAttempt[] {
-    return this.#attempts.list(this.#options.clock.now());
+    return this.#records.attempts;
+  }
+
+  /** What happened on the ladder, oldest first; the latest 256. */
+  get ladderLog(): readonly LadderEvent[] {
+    return this.#records.ladder;
   }
 
   /** Begins with the server's answer. Throws ClientError when it leaves nothing to try. */
   start(answer: Answer): void {
     const { rungs, clock } = this.#options;
-    const links = this.#createLinks(answer);
-    this.#links = links;
+    const remembered = this.#records.start();
+    const carriers = this.#createCarriers(answer);
     const offered = new Set<Rung>();
     for (const rung of rungs) {
-      if (isLinkRung(rung) ? links.offers(rung) : rung !== 'udp' || answer.candidates.length > 0) offered.add(rung);
-      else this.#attempts.skip(rung, 'the edge offers none');
+      if (carriers.offers(rung)) offered.add(rung);
+      else this.#records.skip(rung, 'the edge offers none');
     }
     if (offered.size === 0) {
       throw new ClientError('media-unreachable', { detail: `the edge offers none of ${[...rungs].join(', ')}` });
     }
-    this.#started = true;
-    this.#ladder = new Ladder([...offered].filter(isLinkRung));
-    if (offered.has('udp')) this.#addUdpPaths(answer.candidates);
+    this.#carriers = carriers;
+    this.#network = new NetworkWatch(clock, () => {
+      this.#retry();
+      this.#options.control.retry();
+    });
+    this.#ice.remember(remembered);
+    if (offered.has('udp')) {
+      this.#records.begin('udp');
+      for (const pathId of carriers.udpPathIds) this.#ice.addPath(pathId, 'udp', true);
+    }
     if (this.#options.control.connected) this.#addTunnelPath();
-    this.#ladder.start(clock.now(), offered.has('udp'));
+    this.#ladder.start([...offered].filter(isLinkRung), offered.has('udp'), remembered);
     this.#ice.start(answer.ice);
-    this.#advance();
+    this.#ladder.tell();
   }
 
   /** On the path that carries media. Given away; false when it went nowhere. RTP should come with its meta. */
   send(datagram: Uint8Array, meta?: SendMeta): boolean {
-    return this.#sendPath !== null && this.#sendOn(this.#sendPath, datagram, meta);
+    const bytes = datagram.length;
+    const isMedia = classifyDatagram(datagram) === datagramClass.rtp;
+    if (this.#sendPath === null || !this.#sendOn(this.#sendPath, datagram, meta)) return false;
+    if (isMedia) this.#watch.sent(bytes);
+    return true;
   }
 
-  /** The datagram that came on this path was authentic. Cheap, for it is told of every packet. */
-  heard(pathId: string): void {
-    this.#ice.heard(pathId);
+  /** A media datagram of so many bytes that came on this path was authentic. Cheap, for it is told of every packet. */
+  heard(pathId: string, bytes: number): void {
+    const now = this.#options.clock.now();
+    this.#ice.heard(pathId, now);
+    if (pathId === this.#sendPath) this.#watch.received(bytes, now);
   }
 
   /** Opens the rung if need be, nominates a path of it and stays there while it works. Rejects with `rung-unavailable`. */
@@ -162,13 +189,15 @@ export class MediaPaths {
   /** Idempotent; no event follows. */
   close(): void {
     if (this.#closed) return;
+    this.#records.close();
     this.#closed = true;
+    this.#watch.close();
+    this.#network?.close();
     for (const off of this.#subscriptions) off();
-    if (this.#timer !== null) this.#options.clock.clearTimer(this.#timer);
+    this.#ladder.close();
     this.#switches.close();
     this.#ice.close();
-    this.#links?.closeAll();
-    this.#udp?.close();
+    this.#carriers?.close();
   }
 
   #createIce(): IceDriver {
@@ -181,12 +210,16 @@ export class MediaPaths {
         this.#sendPath = pathId;
         this.#events.ready();
       },
-      nominated: (pathId, reason) => {
-        this.#nominated(pathId, reason);
+      nominated: (pathId, reason, nomination) => {
+        this.#nominated(pathId, reason, nomination);
+      },
+      proof: (pathId, result) => {
+        this.#proved(pathId, result);
       },
       stranded: () => {
         this.#sendPath = null;
         this.#roundTripMs = null;
+        this.#watch.watch(null);
       },
       validated: (pathId) => {
         this.#validated(pathId);
@@ -195,60 +228,43 @@ export class MediaPaths {
         this.#pathFailed(pathId, reason);
       },
       rechecking: (pathId) => {
-        this.#attempts.begin(this.#ice.rungOf(pathId) ?? 'udp', this.#options.clock.now());
+        this.#records.begin(this.#ice.rungOf(pathId) ?? 'udp');
       },
       answered: (pathId, roundTripMs) => {
         this.#answered(pathId, roundTripMs);
       },
       suspected: () => {
-        this.#ladder.suspect(this.#options.clock.now());
-        this.#advance();
+        this.#ladder.tell((ladder, now) => {
+          ladder.suspect(now);
+        });
       },
     });
   }
 
-  #createLinks(answer: Answer): RungLinks {
-    const { iceServers, trust, clock } = this.#options;
-    const turnServers = readTurnServers(iceServers);
-    const { candidates, tcpCandidates } = answer;
-    return new RungLinks(
-      { turnServers, candidates, tcpCandidates, trust, clock },
-      {
-        opened: (pathId, rung) => {
-          this.#ice.addPath(pathId, rung, false);
-        },
-        datagram: (pathId, datagram) => {
-          this.#receive(pathId, datagram);
-        },
-        lost: (pathId, rung, reason, last) => {
-          this.#ice.removePath(pathId);
-          if (last) this.#rungFailed(rung, reason);
-        },
+  #createCarriers(answer: Answer): PathCarriers {
+    return new PathCarriers(this.#options, answer, {
+      opened: (pathId, rung) => {
+        this.#ice.addPath(pathId, rung, false);
       },
-    );
-  }
-
-  #addUdpPaths(candidates: readonly TransportAddress[]): void {
-    this.#udp = new UdpSockets(candidates, {
-      datagram: (candidate, datagram) => {
-        const pathId = this.#pathIds.get(candidate);
-        if (pathId !== undefined) this.#receive(pathId, datagram);
+      datagram: (pathId, datagram) => {
+        this.#receive(pathId, datagram);
+      },
+      lost: (pathId, rung, reason, last) => {
+        this.#ice.removePath(pathId);
+        if (last) this.#rungFailed(rung, reason);
       },
     });
-    this.#attempts.begin('udp', this.#options.clock.now());
-    for (const [index, candidate] of candidates.entries()) {
-      const pathId = `udp-${String(index)}`;
-      this.#candidates.set(pathId, candidate);
-      this.#pathIds.set(candidate, pathId);
-      this.#ice.addPath(pathId, 'udp', true);
-    }
   }
 
-  /** Another connection of the tunnel is another path at the server. */
-  #addTunnelPath(): void {
-    if (!this.#options.rungs.has('websocket')) return;
-    this.#attempts.begin('websocket', this.#options.clock.now());
-    this.#ice.addPath(tunnelPathId, 'websocket', true);
+  /** Another connection of the tunnel is another path at the server. False before the start. */
+  #addTunnelPath(): boolean {
+    const { control, rungs } = this.#options;
+    if (this.#carriers === null) return false;
+    this.#ice.removePath(tunnelPathId);
+    if (!rungs.has(control.rung)) return true;
+    this.#records.begin(control.rung);
+    this.#ice.addPath(tunnelPathId, control.rung, true);
+    return true;
   }
 
   #receive(pathId: string, datagram: Uint8Array): void {
@@ -258,52 +274,75 @@ export class MediaPaths {
   }
 
   #sendOn(pathId: string, datagram: Uint8Array, meta?: SendMeta): boolean {
-    if (pathId === tunnelPathId) return this.#options.control.sendDatagram(datagram, meta);
-    const link = this.#links?.find(pathId) ?? null;
-    if (link !== null) return link.send(datagram);
-    const candidate = this.#candidates.get(pathId);
-    return candidate !== undefined && this.#udp !== null && this.#udp.send(candidate, datagram);
+    return this.#carriers?.send(pathId, datagram, meta) ?? false;
   }
 
-  #nominated(pathId: string, reason: RungReason): void {
+  get #links(): RungLinks | null {
+    return this.#carriers?.links ?? null;
+  }
+
+  #nominated(pathId: string, reason: RungReason, nomination: number): void {
     const to = this.#ice.rungOf(pathId);
     if (to === null) return;
     const from = this.#rung;
     this.#sendPath = pathId;
     this.#rung = to;
-    this.#ladder.nominated(to, this.#options.clock.now());
-    if (from !== null && from !== to && reason === 'rung-failed') this.#abandon(from);
+    this.#watch.watch(pathId === tunnelPathId ? null : nomination);
+    this.#records.moved({ from, to, reason }, this.#ice.pinned !== null);
+    this.#ladder.tell((ladder, now) => {
+      ladder.nominated(to, now);
+      if (from !== null && from !== to && reason === 'rung-failed') this.#abandon(from, ladder, now);
+    });
     this.#events.ready();
     if (from !== to) this.#events.rung({ from, to, reason });
     this.#switches.nominated(to);
-    this.#advance();
+  }
+
+  #proved(pathId: string, result: ProofResult): void {
+    const rung = this.#ice.rungOf(pathId);
+    if (rung === null) return;
+    this.#records.proof(rung, result);
+    if (result.proven) return;
+    this.#ladder.tell((ladder) => {
+      ladder.unproven(rung);
+    });
+  }
+
+  /** What the reports of both ends say against the path that carries media. */
+  #degraded(evidence: Evidence): void {
+    this.#records.degraded(evidence);
+    this.#ladder.tell((ladder, now) => {
+      ladder.degrade(now);
+    });
+    this.#ice.degraded();
   }
 
   /** A rung that fell silent: its connection is worth nothing, even if it should still stand. */
-  #abandon(rung: Rung): void {
-    const pathIds = this.#links?.of(rung) ?? [];
-    for (const pathId of pathIds) this.#links?.fail(pathId, 'it fell silent');
-    this.#ladder.failed(rung, this.#options.clock.now());
+  #abandon(rung: Rung, ladder: Ladder, now: number): void {
+    for (const pathId of this.#links?.of(rung) ?? []) this.#links?.fail(pathId, 'it fell silent');
+    ladder.failed(rung, now);
   }
 
   #validated(pathId: string): void {
     const rung = this.#ice.rungOf(pathId);
     if (rung === null) return;
-    this.#attempts.end(rung, 'connected', this.#options.clock.now());
-    this.#ladder.validated(rung);
-    // One connection of a rung is enough.
-    if (this.#links?.find(pathId)) for (const other of this.#links.of(rung)) if (other !== pathId) this.#drop(other);
-    this.#advance();
+    this.#records.end(rung, 'connected');
+    this.#ladder.tell((ladder) => {
+      ladder.validated(rung);
+      if (this.#ice.isPenalised(rung)) ladder.unproven(rung);
+      // One connection of a rung is enough.
+      if (this.#links?.find(pathId)) for (const other of this.#links.of(rung)) if (other !== pathId) this.#drop(other);
+    });
   }
 
   #answered(pathId: string, roundTripMs: number | null): void {
-    if (pathId === this.#sendPath) {
-      this.#roundTripMs = roundTripMs ?? this.#roundTripMs;
-      this.#ladder.trust();
-    }
+    const isNominated = pathId === this.#sendPath;
+    if (isNominated) this.#roundTripMs = roundTripMs ?? this.#roundTripMs;
     const rung = this.#ice.rungOf(pathId);
-    if (rung !== null && !this.#ice.isPenalised(rung)) this.#ladder.validated(rung);
-    this.#advance();
+    this.#ladder.tell((ladder) => {
+      if (isNominated) ladder.trust();
+      if (rung !== null && !this.#ice.isPenalised(rung)) ladder.validated(rung);
+    });
   }
 
   #pathFailed(pathId: string, reason: string): void {
@@ -316,10 +355,10 @@ export class MediaPaths {
   }
 
   #rungFailed(rung: Rung, reason: string): void {
-    const now = this.#options.clock.now();
-    this.#attempts.end(rung, 'failed', now, reason);
-    this.#ladder.failed(rung, now);
-    this.#advance();
+    this.#records.end(rung, 'failed', reason);
+    this.#ladder.tell((ladder, now) => {
+      ladder.failed(rung, now);
+    });
   }
 
   #attemptEnded(attempt: RungAttempt): void {
@@ -332,49 +371,30 @@ export class MediaPaths {
     this.#ice.removePath(pathId);
   }
 
+  /** What failed before may work now. */
+  #retry(): void {
+    this.#ice.retry();
+    this.#ladder.tell((ladder) => {
+      ladder.retry();
+    });
+  }
+
   #prefer(rung: Rung | null): void {
-    this.#ladder.pin(rung);
-    this.#ice.prefer(rung);
-    this.#advance();
+    this.#ladder.tell((ladder) => {
+      ladder.pin(rung);
+      this.#ice.prefer(rung);
+    });
   }
 
-  /** Does what the ladder says. */
-  #advance(): void {
-    if (this.#closed || !this.#started) return;
-    const now = this.#options.clock.now();
-    // A rung that fails is no longer asked for.
-    this.#ladder.pin(this.#ice.pinned);
-    for (let action = this.#ladder.next(now); action !== null; action = this.#ladder.next(now)) this.#act(action, now);
-    this.#schedule(now);
-  }
-
-  #act(action: LadderAction, now: number): void {
+  #act(action: LadderAction): void {
     const { rung } = action;
     if (action.type === 'open') {
-      this.#attempts.begin(rung, now);
+      this.#records.begin(rung);
       if (isLinkRung(rung)) this.#links?.open(rung);
       return;
     }
     for (const pathId of this.#links?.of(rung) ?? []) this.#drop(pathId);
-    if (action.why === 'superseded') this.#attempts.end(rung, 'superseded', now);
-    else this.#attempts.end(rung, 'failed', now, 'no answer in time');
-  }
-
-  #schedule(now: number): void {
-    const due = this.#ladder.nextTimeout(now) ?? Infinity;
-    if (due === this.#timerAt) return;
-    const { clock } = this.#options;
-    if (this.#timer !== null) clock.clearTimer(this.#timer);
-    this.#timer = null;
-    this.#timerAt = due;
-    if (due === Infinity) return;
-    this.#timer = clock.setTimer(
-      () => {
-        this.#timer = null;
-        this.#timerAt = Infinity;
-        this.#advance();
-      },
-      Math.max(0, due - now),
-    );
+    if (action.why === 'superseded') this.#records.end(rung, 'superseded');
+    else this.#records.end(rung, 'failed', 'no answer in time');
   }
 }

@@ -1,6 +1,13 @@
 /** A call that is joined: the API of call.ts for Node, with werift's tracks. `join()` makes it. */
 import type { MediaStreamTrack } from 'werift';
-import type { ParticipantInfo, ParticipantStatus, Rung, SlotAssignment, Source } from '../../tunnel-protocol/index.ts';
+import type {
+  ControlRung,
+  ParticipantInfo,
+  ParticipantStatus,
+  Rung,
+  SlotAssignment,
+  Source,
+} from '../../tunnel-protocol/index.ts';
 import type {
   Call,
   CallEvents,
@@ -16,6 +23,7 @@ import type { ControlClient } from '../control/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
 import type { Roster } from '../page-model/roster.ts';
+import type { LadderEvent } from './ladder-log.ts';
 import type { MediaSession } from './media-session.ts';
 import type { NodeTransport } from './node-transport.ts';
 import { NodePublishedTrack } from './published-track.ts';
@@ -31,15 +39,19 @@ export interface NodeCallParts {
   readonly joinMs: number;
 }
 
+export interface NodeCallEvents extends CallEvents<MediaStreamTrack> {
+  /** Anything that happens on the ladder, for telemetry: tries, changes of rung and their reasons, times on each rung. */
+  ladder: LadderEvent;
+}
+
 const reportIntervalMs = 1_000;
 /** How long the control channel may take to say why the server ended the media session. */
 const verdictMs = 1_500;
 /** How long `leave()` waits for the server's word; the connection is closed in any case. */
 const leaveTimeoutMs = 1_000;
 
-export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements Call<MediaStreamTrack> {
+export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStreamTrack> {
   readonly sessionId: string;
-  readonly controlRung = 'websocket';
   readonly #parts: NodeCallParts;
   readonly #published = new Map<Source, NodePublishedTrack>();
   readonly #tracks: TrackEvent<MediaStreamTrack>[] = [];
@@ -68,6 +80,9 @@ export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements C
     control.on('connected', () => {
       if (!this.#closed) this.emit('control', { connected: true });
     });
+    control.on('rung', ({ from, to }) => {
+      if (!this.#closed && from !== null) this.emit('control-rung', { from, to });
+    });
     control.on('disconnected', () => {
       if (!this.#closed) this.emit('control', { connected: false });
     });
@@ -76,6 +91,9 @@ export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements C
     });
     transport.on('rung', (change) => {
       this.emit('rung', change);
+    });
+    transport.on('ladder', (event) => {
+      this.emit('ladder', event);
     });
     transport.on('closed', (error) => {
       this.#mediaClosed(error);
@@ -86,12 +104,22 @@ export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements C
 
   get rung(): Rung {
     // A call is made when media can flow, so there is one.
-    return this.#parts.transport.rung ?? 'websocket';
+    return this.#parts.transport.rung ?? this.controlRung;
   }
 
-  /** Every try to open a rung since the join began, oldest first; the latest 64. */
+  get controlRung(): ControlRung {
+    return this.#parts.control.rung;
+  }
+
+  /** Every try to open a rung since the join began, oldest first; the latest 64 for media, then those of the control channel. */
   get attempts(): readonly RungAttempt[] {
-    return this.#parts.transport.attempts;
+    const { control, transport } = this.#parts;
+    return [...transport.attempts, ...control.attempts.map((attempt) => ({ ...attempt, channel: 'control' as const }))];
+  }
+
+  /** The latest 256 events of `ladder`, oldest first; those of the join are here. */
+  get ladderLog(): readonly LadderEvent[] {
+    return this.#parts.transport.ladderLog;
   }
 
   get self(): ParticipantInfo {
@@ -160,6 +188,12 @@ export class NodeCall extends Emitter<CallEvents<MediaStreamTrack>> implements C
   async switchRung(rung: Rung): Promise<void> {
     this.#assertOpen();
     await this.#parts.transport.switchTo(rung);
+  }
+
+  /** For applications that know of another network, or of one that opened: better carriers of the control channel are tried now. */
+  networkChanged(): void {
+    this.#assertOpen();
+    this.#parts.control.retry();
   }
 
   stats(): CallStats {

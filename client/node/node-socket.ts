@@ -2,22 +2,26 @@
  * The tunnel's WebSocket in Node. `ws` rather than undici's: it tells a refused upgrade's status and a certificate's
  * fault apart, where the standard interface knows only "closed, 1006".
  */
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
-import type { RawData } from 'ws';
+import type { ClientOptions, RawData } from 'ws';
 import { ClientError } from '../errors.ts';
-import { errorOfResponse } from '../control/problem.ts';
+import { checkAnswer, errorOfResponse } from '../control/problem.ts';
 import { tunnelSubprotocol } from '../control/index.ts';
 import type { OpenTunnelSocket, TunnelClose, TunnelSocket } from '../control/index.ts';
 import { maxMessageBytes } from '../../tunnel-protocol/index.ts';
-import { explainConnectionError, isCertificateError } from './tls-trust.ts';
+import { openEdgeSocket } from './edge-socket.ts';
+import { directRoute } from './proxy-route.ts';
+import type { ProxyRoute } from './proxy-route.ts';
+import { explainConnectionError, isFinalError } from './tls-trust.ts';
 import type { TlsTrust } from './tls-trust.ts';
 
 const maxProblemBytes = 16_384;
-/** `ws` itself offers nothing; firewalls reset what does not say that it is HTTP, and edges serve what does at less cost. */
-const http1 = { ALPNProtocols: ['http/1.1'] };
+/** Firewalls reset what does not say that it is HTTP, and edges serve what does at less cost. */
+const alpn = ['http/1.1'];
 
-export function nodeSocketFactory(trust: TlsTrust): OpenTunnelSocket {
-  return (url, subprotocols) => new NodeSocket(url, subprotocols, trust);
+export function nodeSocketFactory(trust: TlsTrust, route: ProxyRoute = directRoute): OpenTunnelSocket {
+  return (url, subprotocols) => new NodeSocket(url, subprotocols, trust, route);
 }
 
 class NodeSocket implements TunnelSocket {
@@ -27,11 +31,11 @@ class NodeSocket implements TunnelSocket {
   readonly #socket: WebSocket;
   #error: ClientError | undefined;
   #final = false;
+  #status: number | undefined;
 
-  constructor(url: string, subprotocols: readonly string[], trust: TlsTrust) {
+  constructor(url: string, subprotocols: readonly string[], trust: TlsTrust, route: ProxyRoute) {
     const socket = new WebSocket(url, [...subprotocols], {
-      ...trust,
-      ...http1,
+      createConnection: connectorFor(new URL(url), trust, route),
       perMessageDeflate: false,
       followRedirects: false,
       handshakeTimeout: 10_000,
@@ -49,8 +53,11 @@ class NodeSocket implements TunnelSocket {
     });
     socket.on('unexpected-response', (request, response) => {
       const status = response.statusCode ?? 0;
+      this.#status = status;
+      const head = { status, headers: { get: (name: string) => response.headers[name]?.toString() ?? null } };
+      const foreign = checkAnswer(new URL(url), head);
       collectJson(response, (body) => {
-        this.#fail(errorOfResponse(status, body), status >= 400 && status < 500 && status !== 429);
+        this.#fail(foreign ?? errorOfResponse(status, body), status >= 400 && status < 500 && status !== 429);
         request.destroy();
         // `ws` leaves this case to its user altogether: no `close` comes by itself.
         this.#closed(1006, '');
@@ -63,7 +70,7 @@ class NodeSocket implements TunnelSocket {
         return;
       }
       const explained = explainConnectionError(error);
-      this.#fail(explained, isCertificateError(explained));
+      this.#fail(explained, isFinalError(explained));
     });
     socket.on('close', (wire, reason) => {
       this.#closed(wire, reason.toString('utf8'));
@@ -102,8 +109,32 @@ class NodeSocket implements TunnelSocket {
   #closed(wire: number, reason: string): void {
     const { onclose } = this;
     this.onclose = null;
-    onclose?.({ wire, reason, ...(this.#error === undefined ? {} : { error: this.#error, final: this.#final }) });
+    onclose?.({
+      wire,
+      reason,
+      ...(this.#error === undefined ? {} : { error: this.#error, final: this.#final }),
+      ...(this.#status === undefined ? {} : { status: this.#status }),
+    });
   }
+}
+
+/** For node:http's `createConnection`, which waits for the call of its second argument when nothing is returned. */
+function connectorFor(url: URL, trust: TlsTrust, route: ProxyRoute): NonNullable<ClientOptions['createConnection']> {
+  const secure = url.protocol === 'wss:';
+  const target = {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
+    tls: secure ? { trust, alpn } : null,
+    proxy: { route, trust, secure },
+  };
+  const connect = (_: unknown, done: (error: Error | null, socket?: Socket) => void): void => {
+    openEdgeSocket(target, (result) => {
+      if (result instanceof Error) done(result);
+      else done(null, result);
+    });
+  };
+  // The types know the other form alone, in which the socket is returned.
+  return connect as unknown as NonNullable<ClientOptions['createConnection']>;
 }
 
 function asBytes(data: RawData): Uint8Array {

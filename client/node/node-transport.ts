@@ -17,6 +17,7 @@ import type { RungAttempt, RungChange } from '../call.ts';
 import { DtlsClientTransport, createDtlsCounters } from '../dtls/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
+import type { LadderEvent } from './ladder-log.ts';
 import { MediaPaths } from './media-paths.ts';
 import type { MediaPathsOptions } from './media-paths.ts';
 import type { Answer } from './sdp-answer.ts';
@@ -31,6 +32,7 @@ export interface NodeTransportEvents {
   rung: RungChange;
   /** An attempt to open a rung has ended. */
   attempt: RungAttempt;
+  ladder: LadderEvent;
   /** Authenticated and in clear; the receiver's to keep. */
   rtp: Uint8Array;
   rtcp: Uint8Array;
@@ -67,6 +69,9 @@ export class NodeTransport extends Emitter<NodeTransportEvents> {
       attempt: (attempt) => {
         this.emit('attempt', attempt);
       },
+      ladder: (event) => {
+        this.emit('ladder', event);
+      },
       dropped: (meta) => {
         this.emit('dropped', meta);
       },
@@ -89,6 +94,10 @@ export class NodeTransport extends Emitter<NodeTransportEvents> {
 
   get attempts(): readonly RungAttempt[] {
     return this.#paths.attempts;
+  }
+
+  get ladderLog(): readonly LadderEvent[] {
+    return this.#paths.ladderLog;
   }
 
   /** Packets that had no path to go by. */
@@ -148,7 +157,7 @@ export class NodeTransport extends Emitter<NodeTransportEvents> {
     const packet = control ? srtp.unprotectRtcp(datagram) : srtp.unprotectRtp(datagram);
     // Refusals are counted by the session.
     if (isSrtpError(packet)) return;
-    this.#paths.heard(pathId);
+    this.#paths.heard(pathId, datagram.length);
     this.emit(control ? 'rtcp' : 'rtp', packet);
   }
 

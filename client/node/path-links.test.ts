@@ -12,6 +12,7 @@ import { encodeFrame } from '../../tunnel-protocol/index.ts';
 import type { TurnRung } from './ice-servers.ts';
 import { IceTcpLink } from './ice-tcp-link.ts';
 import type { PathLink, PathLinkEvents } from './path-link.ts';
+import { directRoute } from './proxy-route.ts';
 import { TurnLink } from './turn-link.ts';
 
 class Watched implements PathLinkEvents {
@@ -56,6 +57,7 @@ function turnTo(t: Test, rung: TurnRung, port: number): Watched {
       server: { rung, host: '127.0.0.1', port, username: 'u', credential: 'c' },
       peers: [{ address: '192.0.2.1', port: 443 }],
       trust: { rejectUnauthorized: true },
+      route: directRoute,
       clock: systemClock,
     },
     watched,
@@ -72,7 +74,7 @@ t.test('ICE-TCP: frames both ways, those of one task in one write', async (t) =>
   const port = await listening(t, server);
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const watched = new Watched();
-  const link = new IceTcpLink({ address: '127.0.0.1', port }, watched);
+  const link = new IceTcpLink({ address: '127.0.0.1', port }, undefined, watched);
   t.notOk(link.send(Uint8Array.of(1)), 'not open yet');
   const [socket] = await accepted;
   await watched.isOpen;
@@ -95,7 +97,7 @@ t.test('ICE-TCP: a reader that stops gets no more media, and closing does not wa
   const port = await listening(t, server);
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const watched = new Watched();
-  const link = new IceTcpLink({ address: '127.0.0.1', port }, watched);
+  const link = new IceTcpLink({ address: '127.0.0.1', port }, undefined, watched);
   const [socket] = await accepted;
   socket.pause();
   await watched.isOpen;
@@ -115,11 +117,11 @@ t.test('ICE-TCP: a reader that stops gets no more media, and closing does not wa
 
 t.test('ICE-TCP: nobody there, and nonsense', async (t) => {
   const refused = new Watched();
-  new IceTcpLink({ address: '127.0.0.1', port: await freePort() }, refused);
+  new IceTcpLink({ address: '127.0.0.1', port: await freePort() }, undefined, refused);
   t.equal(await refused.ended, 'ECONNREFUSED');
   const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   const nonsense = new Watched();
-  new IceTcpLink({ address: '127.0.0.1', port: await listening(t, server) }, nonsense);
+  new IceTcpLink({ address: '127.0.0.1', port: await listening(t, server) }, undefined, nonsense);
   t.equal(await nonsense.ended, 'oversized-frame');
 });
 
@@ -145,7 +147,10 @@ t.test('closed before it is open: no event', async (t) => {
     const watched = new Watched();
     const server = { rung, host: '127.0.0.1', port, username: 'u', credential: 'c' };
     const peers = [{ address: '192.0.2.1', port: 443 }];
-    const link = new TurnLink({ server, peers, trust: { rejectUnauthorized: true }, clock: systemClock }, watched);
+    const link = new TurnLink(
+      { server, peers, trust: { rejectUnauthorized: true }, route: directRoute, clock: systemClock },
+      watched,
+    );
     link.close();
     link.close();
     const silence = new Promise((resolve) => setImmediate(() => setImmediate(resolve)));

@@ -1,36 +1,64 @@
 /**
- * Chooses the path that media is nominated on: make before break, climb when a better rung is proven, step down when one
- * falls silent. Sans-I/O; times are monotonic ms.
+ * Chooses the path that media is nominated on: make before break, climb only to a rung that was proven, step down on
+ * evidence. Sans-I/O; times are monotonic ms.
  */
 import { rungs } from '../../tunnel-protocol/index.ts';
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { RungReason } from '../call.ts';
+import { evidenceMs } from './ladder.ts';
 
 export type PathDecision =
   | { readonly type: 'nominate'; readonly pathId: string; readonly reason: RungReason }
   /** The nominated path is silent. */
   | { readonly type: 'probe'; readonly pathId: string }
-  /** A better path lacks a proof. */
+  /** A better path lacks a proof. Another proof under way is given up for this one. */
   | { readonly type: 'prove'; readonly pathId: string };
+
+export interface ClimbPolicy {
+  /** While nothing is nominated, how long a worse path waits for a better one that is still being checked. */
+  readonly settleMs: number;
+  /** After a proof that failed, from one try to the next. */
+  readonly retryMs: number;
+  /** Tries to climb within any {@link limitMs}. */
+  readonly maxTries: number;
+  readonly limitMs: number;
+  /** After a rung failed, it is not climbed to for this long; doubled with each further failure. */
+  readonly firstPenaltyMs: number;
+  readonly maxPenaltyMs: number;
+  /** A rung that carried media for so long has its earlier failures forgiven. */
+  readonly forgiveMs: number;
+}
+
+export const defaultClimb: ClimbPolicy = {
+  settleMs: 60,
+  retryMs: 60_000,
+  maxTries: 2,
+  limitMs: 60_000,
+  firstPenaltyMs: 10_000,
+  maxPenaltyMs: 600_000,
+  forgiveMs: 300_000,
+};
 
 interface KnownPath {
   readonly id: string;
   readonly rung: Rung;
-  validSince: number;
-  answers: number;
+  readonly validSince: number;
   heardAt: number;
   lively: boolean;
   probedAt: number;
+  provenAt: number;
 }
 
-/** While nothing is nominated, how long a worse path waits for a better one that is still being checked. */
-export const settleMs = 60;
-/** A better rung is proven when it was answered this often, over this time. */
-export const provenAnswers = 2;
-export const provenMs = 1_000;
+interface RungRecord {
+  failures: number;
+  /** Not climbed to before. */
+  until: number;
+}
+
 /**
- * The nominated path is asked for a sign of life after this silence, and given up after the second figure: soon while
- * media comes, for then silence is strange; otherwise about as often as consent is checked anyway.
+ * Where the peer tells nothing of what it sends, the nominated path is asked for a sign of life after this silence, and given
+ * up after the second figure: soon while media comes, for then silence is strange; otherwise about as often as consent is
+ * checked anyway.
  */
 export const silence = {
   lively: { probeAfterMs: 1_000, failAfterMs: 2_500 },
@@ -40,21 +68,31 @@ export const silence = {
 const livelyGapMs = 500;
 /** Another path is believed in while its last answer is not older; consent checks come every 5 s. */
 const believedMs = 8_000;
-/** After a rung failed, it is not climbed to for this long; doubled with each further failure. */
-const firstPenaltyMs = 10_000;
-const maxPenaltyMs = 120_000;
+/** A proof is good for so long. */
+const provenForMs = 5_000;
 
 export class PathPolicy {
+  readonly #climb: ClimbPolicy;
   readonly #paths = new Map<string, KnownPath>();
-  readonly #penalties = new Map<Rung, { until: number; failures: number }>();
+  readonly #records = new Map<Rung, RungRecord>();
   #nominated: KnownPath | null = null;
+  #nominatedAt = 0;
   #pending: string | null = null;
+  #proving: string | null = null;
+  /** When the latest tries to climb began, oldest first. */
+  readonly #tries: number[] = [];
+  #degradedUntil = -Infinity;
   #pinned: Rung | null = null;
+  #remembered: Rung | null = null;
   #everNominated = false;
   #firstValidAt: number | null = null;
   #lastFailed = false;
   /** Paths that are being checked, by id. */
   readonly #checking = new Map<string, Rung>();
+
+  constructor(climb: ClimbPolicy = defaultClimb) {
+    this.#climb = climb;
+  }
 
   get pinned(): Rung | null {
     return this.#pinned;
@@ -63,6 +101,11 @@ export class PathPolicy {
   /** Null: the policy is free again. */
   pin(rung: Rung | null): void {
     this.#pinned = rung;
+  }
+
+  /** The rung that this network needed before: a first path of it, or of a better one, waits for no other. */
+  remember(rung: Rung | null): void {
+    this.#remembered = rung;
   }
 
   /** True while a nomination is under way. */
@@ -79,9 +122,9 @@ export class PathPolicy {
     return this.isValid(rung) || [...this.#checking.values()].includes(rung);
   }
 
-  /** The rung failed lately: it is not climbed to for a while. */
+  /** The rung failed lately, or its proof did: it is not climbed to for a while. */
   isPenalised(rung: Rung, now: number): boolean {
-    return now < (this.#penalties.get(rung)?.until ?? -Infinity);
+    return now < this.#notBefore(rung);
   }
 
   /** A path is being checked: nothing is known of it yet. */
@@ -98,36 +141,48 @@ export class PathPolicy {
       id: pathId,
       rung,
       validSince: now,
-      answers: 1,
       heardAt: now,
       lively: false,
       probedAt: -Infinity,
+      provenAt: -Infinity,
     });
   }
 
-  /** A further check was answered; the one that validated the path is counted already. */
-  answered(pathId: string, now: number): void {
-    const path = this.#paths.get(pathId);
-    if (path === undefined || now === path.validSince) return;
-    path.answers += 1;
-    this.heard(pathId, now);
-  }
-
-  /** Any datagram came on the path. */
+  /** Any datagram came on the path, or an answer. */
   heard(pathId: string, now: number): void {
     const path = this.#paths.get(pathId);
-    if (path === undefined) return;
+    // The answer that validated the path is counted already.
+    if (path === undefined || now === path.validSince) return;
     path.lively = now - path.heardAt < livelyGapMs;
     path.heardAt = now;
+  }
+
+  /** How a proof ended. */
+  proved(pathId: string, proven: boolean, now: number): void {
+    if (this.#proving === pathId) this.#proving = null;
+    const path = this.#paths.get(pathId);
+    if (path === undefined) return;
+    if (proven) path.provenAt = now;
+    else this.#record(path.rung).until = Math.max(this.#notBefore(path.rung), now + this.#climb.retryMs);
+  }
+
+  /** What is sent on the nominated path does not arrive, or not enough of it: one of the others is better. */
+  degraded(now: number): void {
+    if (this.#nominated !== null) this.#degradedUntil = now + evidenceMs;
   }
 
   nominationBegan(pathId: string): void {
     this.#pending = pathId;
   }
 
-  nominated(pathId: string): void {
+  nominated(pathId: string, now: number): void {
     this.#pending = null;
-    this.#nominated = this.#paths.get(pathId) ?? null;
+    const path = this.#paths.get(pathId) ?? null;
+    if (path !== this.#nominated) {
+      this.#nominatedAt = now;
+      this.#degradedUntil = -Infinity;
+    }
+    this.#nominated = path;
     this.#everNominated = true;
     this.#lastFailed = false;
   }
@@ -136,6 +191,7 @@ export class PathPolicy {
   failed(pathId: string, now: number): void {
     this.#checking.delete(pathId);
     if (this.#pending === pathId) this.#pending = null;
+    if (this.#proving === pathId) this.#proving = null;
     const path = this.#paths.get(pathId);
     if (path === undefined) return;
     this.#paths.delete(pathId);
@@ -143,6 +199,11 @@ export class PathPolicy {
     this.#nominated = null;
     this.#lastFailed = true;
     this.#punish(path.rung, now);
+  }
+
+  /** The network has changed, or is back: what failed before may work now. How often it is tried stays limited. */
+  retry(): void {
+    this.#records.clear();
   }
 
   /** What to do now. Ask again after every other call, and at {@link nextTimeout}. */
@@ -156,8 +217,8 @@ export class PathPolicy {
     }
     const silentMs = now - current.heardAt;
     const { probeAfterMs, failAfterMs } = current.lively ? silence.lively : silence.idle;
-    if (silentMs >= failAfterMs) {
-      const other = this.#best((path) => path !== current && now - path.heardAt < believedMs);
+    if (now < this.#degradedUntil || silentMs >= failAfterMs) {
+      const other = this.#refuge(current, now);
       if (other !== null) {
         this.#punish(current.rung, now);
         return { type: 'nominate', pathId: other.id, reason: 'rung-failed' };
@@ -168,44 +229,72 @@ export class PathPolicy {
       return { type: 'probe', pathId: current.id };
     }
     // On the way to what was asked for, nothing else is gone to.
-    if (this.#pinned !== null) return null;
-    const better = this.#best((path) => rank(path.rung) < rank(current.rung) && this.#isProven(path, now));
-    if (better !== null) return { type: 'nominate', pathId: better.id, reason: 'better-rung-proven' };
-    const unproven = this.#best((path) => rank(path.rung) < rank(current.rung) && now >= this.#proveAt(path));
-    if (unproven === null) return null;
-    unproven.probedAt = now;
-    return { type: 'prove', pathId: unproven.id };
+    return this.#pinned === null ? this.#climbFrom(current, now) : null;
   }
 
   /** When to ask `decide` again, which was just asked at `now`; null when only events can change its mind. */
   nextTimeout(now: number): number | null {
     if (this.#pending !== null) return null;
     const current = this.#nominated;
-    if (current === null) return this.#firstValidAt === null ? null : after(now, this.#firstValidAt + settleMs);
+    if (current === null) {
+      return this.#firstValidAt === null ? null : after(now, this.#firstValidAt + this.#climb.settleMs);
+    }
     const { probeAfterMs, failAfterMs } = current.lively ? silence.lively : silence.idle;
     let due = Math.min(
       after(now, Math.max(current.heardAt, current.probedAt) + probeAfterMs) ?? Infinity,
       after(now, current.heardAt + failAfterMs) ?? Infinity,
     );
-    for (const path of this.#paths.values()) {
-      if (rank(path.rung) >= rank(current.rung)) continue;
-      if (this.#pinned === null) due = Math.min(due, after(now, this.#proveAt(path)) ?? Infinity);
-      if (path.answers < provenAnswers) continue;
-      const provenAt = Math.max(path.validSince + provenMs, this.#penalties.get(path.rung)?.until ?? 0);
-      due = Math.min(due, after(now, provenAt) ?? Infinity);
+    if (this.#pinned === null) {
+      for (const path of this.#paths.values()) {
+        if (rank(path.rung) < rank(current.rung)) due = Math.min(due, after(now, this.#proveAt(path)) ?? Infinity);
+      }
     }
     return due === Infinity ? null : due;
   }
 
+  #climbFrom(current: KnownPath, now: number): PathDecision | null {
+    const isBetter = (path: KnownPath): boolean =>
+      rank(path.rung) < rank(current.rung) && now - path.heardAt <= believedMs && !this.isPenalised(path.rung, now);
+    const proven = this.#best((path) => isBetter(path) && now - path.provenAt <= provenForMs);
+    if (proven !== null) return { type: 'nominate', pathId: proven.id, reason: 'better-rung-proven' };
+    const wanted = this.#best(isBetter);
+    if (wanted === null) return null;
+    const proving = this.#proving === null ? undefined : this.#paths.get(this.#proving);
+    if (proving === undefined) {
+      if (now < this.#nextTryAt) return null;
+      this.#tries.push(now);
+      if (this.#tries.length > this.#climb.maxTries) this.#tries.shift();
+    } else if (rank(wanted.rung) >= rank(proving.rung)) return null;
+    this.#proving = wanted.id;
+    return { type: 'prove', pathId: wanted.id };
+  }
+
   #chooseFirst(now: number): PathDecision | null {
-    const best = this.#best((path) => path.rung === this.#pinned) ?? this.#best(() => true);
+    const best =
+      this.#best((path) => path.rung === this.#pinned) ??
+      this.#best((path) => !this.isPenalised(path.rung, now)) ??
+      this.#best(() => true);
     if (best === null) return null;
-    const settled = this.#everNominated || now >= (this.#firstValidAt ?? now) + settleMs;
+    const settled =
+      this.#everNominated ||
+      now >= (this.#firstValidAt ?? now) + this.#climb.settleMs ||
+      (this.#remembered !== null && rank(best.rung) <= rank(this.#remembered));
     if (!settled && [...this.#checking.values()].some((rung) => rank(rung) < rank(best.rung))) return null;
     return { type: 'nominate', pathId: best.id, reason: this.#lastFailed ? 'rung-failed' : 'joined' };
   }
 
-  /** The best of those wanted: by rung, then by which was proven first. */
+  /** Where to go from a path that fails: the best of the worse ones, for a better one is not proven. */
+  #refuge(current: KnownPath, now: number): KnownPath | null {
+    const isAlive = (path: KnownPath): boolean => path !== current && now - path.heardAt < believedMs;
+    const isClean = (path: KnownPath): boolean => isAlive(path) && !this.isPenalised(path.rung, now);
+    return (
+      this.#best((path) => isClean(path) && rank(path.rung) > rank(current.rung)) ??
+      this.#best(isClean) ??
+      this.#best((path) => isAlive(path) && path.rung !== current.rung)
+    );
+  }
+
+  /** The best of those wanted: by rung, then by which was valid first. */
   #best(wanted: (path: KnownPath) => boolean): KnownPath | null {
     let best: KnownPath | null = null;
     for (const path of this.#paths.values()) {
@@ -215,24 +304,35 @@ export class PathPolicy {
     return best;
   }
 
-  /** When to ask it once more, rather than to wait for its consent's check. */
   #proveAt(path: KnownPath): number {
-    const asked = path.answers >= provenAnswers || path.probedAt !== -Infinity;
-    return asked ? Infinity : Math.max(path.validSince + provenMs, this.#penalties.get(path.rung)?.until ?? 0);
+    return this.#proving === path.id ? Infinity : Math.max(this.#nextTryAt, this.#notBefore(path.rung));
   }
 
-  #isProven(path: KnownPath, now: number): boolean {
-    if (this.isPenalised(path.rung, now)) return false;
-    if (now - path.heardAt > believedMs) return false;
-    return path.answers >= provenAnswers && now - path.validSince >= provenMs;
+  get #nextTryAt(): number {
+    return this.#tries.length < this.#climb.maxTries ? -Infinity : (this.#tries[0] as number) + this.#climb.limitMs;
+  }
+
+  #notBefore(rung: Rung): number {
+    return this.#records.get(rung)?.until ?? -Infinity;
+  }
+
+  #record(rung: Rung): RungRecord {
+    const known = this.#records.get(rung);
+    if (known !== undefined) return known;
+    const record = { failures: 0, until: -Infinity };
+    this.#records.set(rung, record);
+    return record;
   }
 
   #punish(rung: Rung, now: number): void {
     // It was asked for while it works, and no longer does.
     if (this.#pinned === rung) this.#pinned = null;
-    const failures = (this.#penalties.get(rung)?.failures ?? 0) + 1;
-    const ms = Math.min(maxPenaltyMs, firstPenaltyMs * 2 ** (failures - 1));
-    this.#penalties.set(rung, { until: now + ms, failures });
+    const { firstPenaltyMs, maxPenaltyMs, forgiveMs } = this.#climb;
+    const record = this.#record(rung);
+    if (now - this.#nominatedAt >= forgiveMs) record.failures = 0;
+    record.failures += 1;
+    const ms = Math.min(maxPenaltyMs, firstPenaltyMs * 2 ** (record.failures - 1));
+    record.until = Math.max(record.until, now + ms);
   }
 }
 

@@ -4,6 +4,7 @@ import type { ClientClock } from '../clock.ts';
 import type { TurnRung, TurnServer } from './ice-servers.ts';
 import { IceTcpLink } from './ice-tcp-link.ts';
 import type { PathLink, PathLinkEvents } from './path-link.ts';
+import type { ProxyRoute } from './proxy-route.ts';
 import type { TlsTrust } from './tls-trust.ts';
 import { TurnLink } from './turn-link.ts';
 
@@ -19,6 +20,7 @@ export interface RungLinksOptions {
   readonly candidates: readonly TransportAddress[];
   readonly tcpCandidates: readonly TransportAddress[];
   readonly trust: TlsTrust;
+  readonly route: ProxyRoute;
   readonly clock: ClientClock;
 }
 
@@ -55,13 +57,14 @@ export class RungLinks {
 
   /** Opens a path of the rung, for ICE-TCP one to each candidate. {@link offers} is true. */
   open(rung: LinkRung): void {
-    const { turnServers, candidates: peers, tcpCandidates, trust, clock } = this.#options;
+    const { turnServers, candidates: peers, tcpCandidates, trust, route, clock } = this.#options;
     if (rung === 'ice-tcp') {
-      for (const candidate of tcpCandidates) this.#add(rung, (events) => new IceTcpLink(candidate, events));
+      const proxy = { route, trust, secure: true };
+      for (const candidate of tcpCandidates) this.#add(rung, (events) => new IceTcpLink(candidate, proxy, events));
       return;
     }
     const server = turnServers.get(rung);
-    if (server !== undefined) this.#add(rung, (events) => new TurnLink({ server, peers, trust, clock }, events));
+    if (server !== undefined) this.#add(rung, (events) => new TurnLink({ server, peers, trust, route, clock }, events));
   }
 
   /** The ids of the rung's paths. */

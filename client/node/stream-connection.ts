@@ -1,17 +1,9 @@
 /** A TCP or TLS connection to a media server. All that is written within a task leaves in one write. */
-import { connect as connectTcp, isIP } from 'node:net';
 import type { Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { explainConnectionError, isCertificateError } from './tls-trust.ts';
-import type { TlsTrust } from './tls-trust.ts';
-
-export interface StreamTarget {
-  /** A name or an IP address. */
-  readonly host: string;
-  readonly port: number;
-  /** Null for plain TCP. */
-  readonly tls: TlsTrust | null;
-}
+import { openEdgeSocket } from './edge-socket.ts';
+import type { SocketTarget } from './edge-socket.ts';
+import type { Cancel } from './proxy-tunnel.ts';
+import { explainConnectionError } from './tls-trust.ts';
 
 export interface StreamConnectionEvents {
   opened(): void;
@@ -22,21 +14,59 @@ export interface StreamConnectionEvents {
 }
 
 export class StreamConnection {
-  readonly #socket: Socket;
+  readonly #cancelOpening: Cancel;
+  #socket: Socket | null = null;
   #corked = false;
   #closed = false;
   readonly #uncork = (): void => {
     this.#corked = false;
-    this.#socket.uncork();
+    this.#socket?.uncork();
   };
 
-  constructor(target: StreamTarget, events: StreamConnectionEvents) {
-    const socket = open(target);
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.on(target.tls === null ? 'connect' : 'secureConnect', () => {
-      if (!this.#closed) events.opened();
+  /** These are no HTTP connections, so no ALPN is to be named: they say so. */
+  constructor(target: SocketTarget, events: StreamConnectionEvents) {
+    this.#cancelOpening = openEdgeSocket(target, (result) => {
+      if (result instanceof Error) {
+        this.#closed = true;
+        events.failed(describeSocketError(result));
+        return;
+      }
+      this.#attach(result, events);
+      events.opened();
     });
+  }
+
+  /** Bytes that were written but have not left yet. */
+  get bufferedBytes(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
+  /** The bytes are given away. Without effect unless open. */
+  write(bytes: Uint8Array): void {
+    const socket = this.#socket;
+    if (this.#closed || socket === null) return;
+    if (!this.#corked) {
+      this.#corked = true;
+      socket.cork();
+      queueMicrotask(this.#uncork);
+    }
+    socket.write(bytes);
+  }
+
+  /** What was written is sent before, if the connection takes it. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelOpening();
+    const socket = this.#socket;
+    if (socket === null) return;
+    if (this.#corked) socket.uncork();
+    if (socket.writableLength > maxFarewellBytes) socket.destroy();
+    else socket.destroySoon();
+  }
+
+  #attach(socket: Socket, events: StreamConnectionEvents): void {
+    this.#socket = socket;
     socket.on('data', (chunk: Buffer) => {
       if (!this.#closed) events.data(chunk);
     });
@@ -50,46 +80,15 @@ export class StreamConnection {
       events.failed(reason);
     });
   }
-
-  /** Bytes that were written but have not left yet. */
-  get bufferedBytes(): number {
-    return this.#socket.writableLength;
-  }
-
-  /** The bytes are given away. */
-  write(bytes: Uint8Array): void {
-    if (this.#closed) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      queueMicrotask(this.#uncork);
-    }
-    this.#socket.write(bytes);
-  }
-
-  /** What was written is sent before, if the connection takes it. Idempotent. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    if (this.#corked) this.#socket.uncork();
-    if (this.#socket.connecting || this.#socket.writableLength > maxFarewellBytes) this.#socket.destroy();
-    else this.#socket.destroySoon();
-  }
 }
 
 /** A connection with more than this to send is stalled: nobody waits for it. */
 const maxFarewellBytes = 16_384;
 
-function open({ host, port, tls }: StreamTarget): Socket {
-  if (tls === null) return connectTcp({ host, port });
-  // RFC 6066 section 3: no IP addresses in SNI. No ALPN: these are no HTTP connections, and say so.
-  return connectTls({ host, port, ...tls, ...(isIP(host) === 0 ? { servername: host } : {}) });
-}
-
 /** The short reason of a {@link PathLinkEvents.failed}. */
 export function describeSocketError(error: Error): string {
   const explained = explainConnectionError(error);
-  if (isCertificateError(explained)) return explained.code;
+  if (explained.code !== 'edge-unreachable' && explained.code !== 'edge-not-sallyport') return explained.code;
   const code = (error as { code?: unknown }).code;
   return typeof code === 'string' ? code : error.message;
 }

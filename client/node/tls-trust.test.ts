@@ -51,7 +51,10 @@ t.test('certificates of requests and of the tunnel', async (t) => {
   t.equal(await codeOfRequest(`https://${address}`, {}), 'certificate-untrusted');
   t.equal(await codeOfRequest(`https://${address}`, { insecure: true }), 'token-missing');
   t.equal(await codeOfRequest(`https://${address}`, { ca: identity.cert }), 'certificate-wrong-host');
-  t.match(await closeOfSocket(`wss://${address}/`, {}), { final: true, error: { code: 'certificate-untrusted' } });
+  t.match(await closeOfSocket(`wss://${address}/`, {}), {
+    final: true,
+    error: { code: 'certificate-untrusted', message: /\(DEPTH_ZERO_SELF_SIGNED_CERT, issued by [^)]+\)$/ },
+  });
   t.match(await closeOfSocket(`wss://${address}/`, { insecure: true }), {
     final: true,
     error: { code: 'token-missing' },
@@ -70,6 +73,24 @@ t.test('nobody there, or no TLS', async (t) => {
   await new Promise((resolve) => server.close(resolve));
   t.equal(await codeOfRequest(`https://${address}`, {}), 'edge-unreachable');
   t.match(await closeOfSocket(`wss://${address}/`, {}), { wire: 1006, error: { code: 'edge-unreachable' } });
+});
+
+t.test('something in the network takes the Upgrade away, or answers itself', async (t) => {
+  const answers: readonly [number, Record<string, string>, string, string, boolean][] = [
+    [426, { 'content-type': 'application/problem+json' }, '{"code":"upgrade-required"}', 'upgrade-stripped', true],
+    [302, { location: 'http://portal.example/' }, '', 'captive-portal', false],
+    [200, { 'content-type': 'text/html' }, '<html>', 'captive-portal', false],
+    [502, { 'content-type': 'text/html' }, '<html>', 'edge-refused', false],
+  ];
+  for (const [status, headers, body, code, final] of answers) {
+    const server = createHttpServer().on('upgrade', (_, socket) => {
+      const fields = Object.entries({ ...headers, 'content-length': String(body.length) });
+      socket.end(`HTTP/1.1 ${String(status)} \r\n${fields.map(([k, v]) => `${k}: ${v}\r\n`).join('')}\r\n${body}`);
+    });
+    const port = await listen(server);
+    t.match(await closeOfSocket(`ws://127.0.0.1:${String(port)}/`, {}), { wire: 1006, final, error: { code } });
+    server.close();
+  }
 });
 
 t.test('ca must be a certificate', (t) => {

@@ -8,6 +8,7 @@ import { TurnClient, TurnStreamSplitter } from '../turn-client/index.ts';
 import type { TurnClientEvent } from '../turn-client/index.ts';
 import type { TurnServer } from './ice-servers.ts';
 import type { PathLink, PathLinkEvents } from './path-link.ts';
+import type { ProxyRoute } from './proxy-route.ts';
 import { StreamConnection } from './stream-connection.ts';
 import type { TlsTrust } from './tls-trust.ts';
 import { TurnUdpSocket } from './turn-udp-socket.ts';
@@ -17,6 +18,7 @@ export interface TurnLinkOptions {
   /** The media server's UDP addresses, best first; those of the first one's family are used. */
   readonly peers: readonly TransportAddress[];
   readonly trust: TlsTrust;
+  readonly route: ProxyRoute;
   readonly clock: ClientClock;
 }
 
@@ -33,7 +35,7 @@ export class TurnLink implements PathLink {
   #timerAt = Infinity;
   #closed = false;
 
-  constructor({ server, peers, trust, clock }: TurnLinkOptions, events: PathLinkEvents) {
+  constructor({ server, peers, trust, route, clock }: TurnLinkOptions, events: PathLinkEvents) {
     this.#clock = clock;
     this.#events = events;
     const reliable = server.rung !== 'turn-udp';
@@ -59,7 +61,12 @@ export class TurnLink implements PathLink {
     };
     this.#carrier = reliable
       ? new StreamConnection(
-          { host: server.host, port: server.port, tls: server.rung === 'turn-tls' ? trust : null },
+          {
+            host: server.host,
+            port: server.port,
+            tls: server.rung === 'turn-tls' ? { trust } : null,
+            proxy: { route, trust, secure: true },
+          },
           {
             ...common,
             data: (chunk) => {

@@ -1,8 +1,8 @@
-/** `join()` of call.ts for browsers: control channel over WebSocket, media by the browser's own WebRTC and its ICE. */
-import { audioSlotMids, videoSlotMids } from '../../tunnel-protocol/index.ts';
+/** `join()` of call.ts for browsers: control channel over whichever tunnel opens, media by the browser's own WebRTC. */
+import { audioSlotMids, controlRungs, videoSlotMids } from '../../tunnel-protocol/index.ts';
+import type { ControlRung } from '../../tunnel-protocol/index.ts';
 import type { JoinOptions, TrackEvent } from '../call.ts';
 import { ControlClient, createSession, deleteSession } from '../control/index.ts';
-import type { FetchLike } from '../control/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
 import { isNativeRung, nativeRungs, planIce } from '../page-model/ice-plan.ts';
 import type { IcePlan } from '../page-model/ice-plan.ts';
@@ -10,7 +10,9 @@ import { Roster } from '../page-model/roster.ts';
 import { clientVersion } from '../version.ts';
 import { CallSampler } from './call-sampler.ts';
 import { BrowserCall } from './connected-call.ts';
+import { loadExchanges, openLazily } from './lazy-exchange.ts';
 import { MediaConnection } from './media-connection.ts';
+import { recall, remember } from './memory.ts';
 import { openWebSocketTunnel } from './web-socket-tunnel.ts';
 
 export { BrowserCall } from './connected-call.ts';
@@ -97,11 +99,26 @@ class JoinAttempt {
     useServers(media, plan);
 
     this.#begin('control');
+    // In case no WebSocket opens; whoever needs them hears of a failure.
+    loadExchanges().catch(() => undefined);
+    const rungs = controlRungsOf(this.#options);
     const control = new ControlClient({
       url: session.websocketUrl,
       resumeToken: session.resumeToken,
       openSocket: openWebSocketTunnel,
+      http: {
+        streamUrl: session.httpStreamUrl,
+        pollUrl: session.longPollUrl,
+        fetch: browserFetch,
+        open: openLazily,
+        isHttp2: speaksHttp2,
+      },
+      rungs,
+      preferred: rungs.find((rung) => rung === recall().carrier),
       graceMs: session.policy.sessionGraceMs,
+    });
+    control.on('rung', ({ to }) => {
+      remember({ carrier: to });
     });
     const roster = new Roster();
     this.#cleanUp.push(control.on('event', (notice) => void roster.apply(notice)));
@@ -204,7 +221,21 @@ class JoinAttempt {
   }
 }
 
-const browserFetch: FetchLike = (url, init) => fetch(url, { ...init, credentials: 'omit' });
+/** The DOM's types want bodies that are known not to be shared memory; none of ours ever is. */
+const browserFetch = (url: string, init: Omit<RequestInit, 'body'> & { readonly body?: unknown }): Promise<Response> =>
+  fetch(url, { ...init, body: (init.body ?? null) as BodyInit | null, credentials: 'omit' });
+
+/** Whether the latest request showed HTTP/2, where requests share a connection; a browser has six of HTTP/1.1 in all. */
+function speaksHttp2(): boolean {
+  const entries = performance.getEntriesByType('resource') as PerformanceResourceTiming[];
+  return entries.findLast(({ initiatorType }) => initiatorType === 'fetch')?.nextHopProtocol === 'h2';
+}
+
+/** The tunnels that are allowed; signalling needs one even where media uses none. */
+function controlRungsOf({ rungs = [] }: BrowserJoinOptions): readonly ControlRung[] {
+  const allowed = controlRungs.filter((rung) => rungs.includes(rung));
+  return allowed.length > 0 ? allowed : controlRungs;
+}
 
 /** Throws ClientError `bad-answer` when the browser cannot take the servers. */
 function useServers(media: MediaConnection, plan: IcePlan): void {

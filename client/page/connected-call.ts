@@ -1,5 +1,12 @@
 /** A call that is joined: the API of call.ts on the browser's own WebRTC. `join()` in browser-call.ts makes it. */
-import type { ParticipantInfo, ParticipantStatus, Rung, SlotAssignment, Source } from '../../tunnel-protocol/index.ts';
+import type {
+  ControlRung,
+  ParticipantInfo,
+  ParticipantStatus,
+  Rung,
+  SlotAssignment,
+  Source,
+} from '../../tunnel-protocol/index.ts';
 import type {
   Call,
   CallEvents,
@@ -26,7 +33,7 @@ import { Published } from './published.ts';
 export interface JoinSplit {
   /** `POST /v1/sessions`. */
   readonly sessionMs: number;
-  /** The WebSocket, until the server's welcome. */
+  /** The tunnel, until the server's welcome. */
   readonly controlMs: number;
   /** Joining the room, offer and answer. */
   readonly negotiationMs: number;
@@ -66,7 +73,6 @@ const leaveTimeoutMs = 1_000;
 
 export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<MediaStreamTrack> {
   readonly sessionId: string;
-  readonly controlRung = 'websocket';
   readonly tracks: readonly TrackEvent<MediaStreamTrack>[];
   readonly #parts: CallParts;
   readonly #keeper: MediaKeeper;
@@ -96,6 +102,9 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     control.on('connected', () => {
       this.emit('control', { connected: true });
     });
+    control.on('rung', ({ from, to }) => {
+      if (from !== null) this.emit('control-rung', { from, to });
+    });
     control.on('disconnected', () => {
       this.emit('control', { connected: false });
     });
@@ -114,9 +123,15 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     return this.#rung;
   }
 
-  /** Every rung that ICE tried since the join began, oldest first; the latest 64. */
+  get controlRung(): ControlRung {
+    return this.#parts.control.rung;
+  }
+
+  /** Every rung that ICE tried since the join began, oldest first, the latest 64; then those of the control channel. */
   get attempts(): readonly RungAttempt[] {
-    return this.#parts.media.attempts.list(performance.now());
+    const { control, media } = this.#parts;
+    const ofControl = control.attempts.map((attempt) => ({ ...attempt, channel: 'control' as const }));
+    return [...media.attempts.list(performance.now()), ...ofControl];
   }
 
   /** What became of each rung in the latest negotiation; those that were not allowed are not in it. */

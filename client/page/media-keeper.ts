@@ -24,7 +24,10 @@ export class MediaKeeper {
         this.#hurry();
       }),
     );
-    const online = (): void => void this.restart().catch(() => undefined);
+    const online = (): void => {
+      control.retry();
+      void this.restart().catch(() => undefined);
+    };
     window.addEventListener('online', online);
     this.#cleanUp.push(() => {
       window.removeEventListener('online', online);

@@ -8,6 +8,8 @@ export interface Remembered {
   microphone: string;
   cameraOn: boolean;
   microphoneOn: boolean;
+  /** What carried the control channel last; empty before the first call. */
+  carrier: string;
 }
 
 const storageKey = 'sallyport';
@@ -18,6 +20,7 @@ const defaults: Readonly<Remembered> = {
   microphone: '',
   cameraOn: true,
   microphoneOn: true,
+  carrier: '',
 };
 
 let current: Remembered | null = null;

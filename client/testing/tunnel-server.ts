@@ -6,7 +6,11 @@ import type { WebSocket } from 'ws';
 import {
   ControlEndpoint,
   classifyDatagram,
+  closeCodes,
+  controlType,
   datagramClass,
+  decodeControlFrame,
+  encodeControlFrame,
   encodeFrame,
   forEachFrame,
 } from '../../tunnel-protocol/index.ts';
@@ -103,11 +107,11 @@ export class TunnelServer {
 
   #accept(socket: WebSocket): void {
     this.connections += 1;
-    this.#socket = socket;
-    this.#endpoint.connected(performance.now());
     socket.on('message', (data: Buffer) => {
       this.messages.push(data.length);
       forEachFrame(data, (frame) => {
+        if (socket !== this.#socket) this.#admit(socket, frame);
+        if (socket !== this.#socket) return;
         if (classifyDatagram(frame) === datagramClass.control) this.#endpoint.handle(frame, performance.now());
         else this.datagrams.push(Uint8Array.from(frame));
       });
@@ -123,6 +127,21 @@ export class TunnelServer {
       this.#socket = null;
       this.#endpoint.disconnected(performance.now());
     });
+  }
+
+  /** As the SFU does: a connection answers pings, and takes over with its `open`. */
+  #admit(socket: WebSocket, bytes: Uint8Array): void {
+    const now = performance.now();
+    if (bytes[0] === controlType.open) {
+      this.#socket?.close(closeCodes.replaced.wire);
+      this.#socket = socket;
+      this.#endpoint.connected(now);
+      return;
+    }
+    const frame = decodeControlFrame(bytes);
+    if (typeof frame === 'string' || frame.type !== 'ping') return;
+    const { id, time: echoedTime } = frame;
+    socket.send(encodeFrame(encodeControlFrame({ type: 'pong', id, echoedTime, time: Math.floor(now) })));
   }
 
   #write(): void {

@@ -1,5 +1,6 @@
 /** What `sallyport join` was asked to do. */
 import { parseArgs } from 'node:util';
+import type { NodeJoinOptions } from '../../client/index.ts';
 import { rungs } from '../../tunnel-protocol/index.ts';
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import { UsageError } from './command.ts';
@@ -12,6 +13,8 @@ export interface JoinArguments {
   readonly rungs: readonly Rung[] | undefined;
   readonly publish: readonly string[];
   readonly record: readonly string[];
+  /** Undefined: as the environment says. */
+  readonly proxy: NonNullable<NodeJoinOptions['proxy']> | undefined;
   readonly caFile: string | undefined;
   readonly insecure: boolean;
   /** Null: until Ctrl-C. */
@@ -31,7 +34,12 @@ Ctrl-C leaves the room.
                         may be given several times. Without it all are tried, and the best that works is used
   --publish <file>      a clip to play over and over: .ivf (VP8) or .ogg (Opus); once for each
   --record <file>       write main's picture to a .ivf file, its sound to a .ogg file; once for each
-  --ca <file>           trust this authority's certificate too (PEM), for edges with certificates of your own
+  --proxy <url>         go through this HTTP proxy (http://proxy.example:3128), or "none". Without it, the environment
+                        says: HTTPS_PROXY, HTTP_PROXY (for http:// edges) and NO_PROXY
+  --proxy-user <user:password>
+                        for proxies that ask who you are, by Basic or Digest; may also stand in the proxy's URL
+  --ca <file>           trust this authority's certificate too (PEM): for edges with certificates of your own, and for
+                        networks whose proxy intercepts TLS
   --insecure            accept any certificate: only for tests on a machine of your own
   --duration <seconds>  leave after this time
   --help                print this
@@ -58,6 +66,7 @@ export function parseJoinArguments(
     rungs: values.rung?.map(readRung),
     publish: oneOfEach('--publish', values.publish ?? []),
     record: oneOfEach('--record', values.record ?? []),
+    proxy: readProxy(values.proxy, values['proxy-user']),
     caFile: values.ca,
     insecure: values.insecure ?? false,
     durationMs: duration === undefined ? null : readSeconds(duration) * 1000,
@@ -76,6 +85,8 @@ function parse(args: readonly string[]) {
         rung: { type: 'string', multiple: true },
         publish: { type: 'string', multiple: true },
         record: { type: 'string', multiple: true },
+        proxy: { type: 'string' },
+        'proxy-user': { type: 'string' },
         ca: { type: 'string' },
         insecure: { type: 'boolean' },
         duration: { type: 'string' },
@@ -84,6 +95,18 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError(`${error instanceof Error ? error.message : String(error)} See sallyport join --help.`);
   }
+}
+
+function readProxy(url: string | undefined, user: string | undefined): JoinArguments['proxy'] {
+  if (url === 'none') return false;
+  if (user === undefined) return url;
+  const colon = user.indexOf(':');
+  if (colon < 1) throw new UsageError('--proxy-user: must be the name, a colon and the password.');
+  return {
+    username: user.slice(0, colon),
+    password: user.slice(colon + 1),
+    ...(url === undefined ? {} : { url }),
+  };
 }
 
 function readRung(text: string): Rung {

@@ -62,7 +62,7 @@ async function join(client: Client, args: JoinArguments, report: JoinReport, sig
     negotiated: 'offer and answer exchanged',
     media: 'media can flow',
   } as const;
-  const { room, token, name, rungs, insecure, caFile } = args;
+  const { room, token, name, rungs, insecure, caFile, proxy } = args;
   const ca = caFile === undefined ? undefined : await readText(caFile);
   return client.join(args.url, {
     room,
@@ -78,6 +78,7 @@ async function join(client: Client, args: JoinArguments, report: JoinReport, sig
     ...(name === undefined ? {} : { name }),
     ...(rungs === undefined ? {} : { rungs }),
     ...(ca === undefined ? {} : { ca }),
+    ...(proxy === undefined ? {} : { proxy }),
   });
 }
 

@@ -91,14 +91,14 @@ for (const variant of variants) {
       await once(ice.socket, 'connect');
       const iceOwn = `127.0.0.1:${String(ice.socket.localPort)} 127.0.0.1`;
       t.equal(await ice.exchange(iceFrame), `ice ${iceOwn} ${iceFrame.toString('hex')}`);
-      for (const alpn of [undefined, ['stun.turn']]) {
+      for (const alpn of [undefined, ['stun.turn'], ['http/1.1', 'stun.turn', 'stun.nat-discovery']]) {
         const options = alpn === undefined ? {} : { ALPNProtocols: alpn };
         const answer = await tlsExchange(port, options, [allocateRequest]);
         t.match(answer, /^turn-tls 127\.0\.0\.1:\d+ 127\.0\.0\.1 /);
         t.ok(answer.endsWith(allocateRequest.toString('hex')));
       }
-      t.match(demux.counters.kinds, { 'tls-h2': 1, 'turn-tls': 2, 'tls-http1-late': 1, 'turn-tcp': 1, 'ice-tcp': 1 });
-      t.match(demux.counters.kinds, { 'plain-http': 1, 'tls-http1': 2, 'tls-other': 3 });
+      t.match(demux.counters.kinds, { 'tls-h2': 1, 'turn-tls': 3, 'tls-http1-late': 1, 'turn-tcp': 1, 'ice-tcp': 1 });
+      t.match(demux.counters.kinds, { 'plain-http': 1, 'tls-http1': 2, 'tls-other': 4 });
       t.equal(demux.openings, 0);
     });
 

@@ -67,6 +67,8 @@ t.test('hellos of a real client, whole, cut, and in records of any size', async 
     [['http/1.0'], 'http1'],
     [['spdy/1', 'http/1.1'], 'http1'],
     [['stun.turn'], 'other'],
+    // coturn's clients put HTTP first, and speak TURN.
+    [['http/1.1', 'stun.turn', 'stun.nat-discovery'], 'other'],
     [['http/1.2'], 'other'],
     [undefined, 'other'],
   ] as const) {

@@ -223,6 +223,15 @@ for (const { name, engine, libc, skip } of await engineVariants()) {
       t.match(refused, { status: 401, body: /"detail":"a, ?b"/ });
       t.match(await webSocket(port, '/socket', ['a'], { headers: { authorization: 'throw' } }), { status: 500 });
       t.match(await https(port, { path: '/socket' }), { status: 200 }, 'without upgrade it is a plain request');
+      const key = { 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==', 'sec-websocket-version': '13' };
+      t.match(await https(port, { path: '/socket', headers: key }), { status: 200 }, 'as where a proxy took it out');
+    });
+
+    t.test('lengths that contradict each other', async (t) => {
+      const { port } = await serve(t);
+      const socket = await tlsConnection(port);
+      socket.write('POST /sync HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd');
+      t.match(await readAll(socket), /^HTTP\/1.1 400 /);
     });
 
     t.test('messages both ways, and the end from either side', async (t) => {

@@ -54,6 +54,8 @@ export class NodeHttp1 {
       keepAliveTimeout: keepAliveTimeoutMs,
       noDelay: true,
     });
+    // For answers: a client that takes nothing, or is gone without a word. Those that are held are held for less.
+    server.setTimeout(requestTimeoutMs);
     server.on('connection', (socket: Socket) => {
       this.#connections.add(socket);
       socket.once('close', () => this.#connections.delete(socket));

@@ -65,7 +65,8 @@ export class UwsApplication {
     }
     const head = copyHead(req, remote.address);
     const exchange = new Exchange(res, head.method === 'HEAD');
-    if (!head.path.startsWith('/')) {
+    // It takes one of several lengths; what stands before it may have taken another (RFC 9112 section 6.3).
+    if (!head.path.startsWith('/') || !/^\d*$/.test(head.header('content-length'))) {
       exchange.reply(this.#application.refuse('bad-request'), true);
       return;
     }
@@ -156,6 +157,11 @@ export class UwsApplication {
   }
 
   #upgrade(route: WebSocketRoute, res: uws.HttpResponse, req: uws.HttpRequest, context: uws.us_socket_context_t): void {
+    // It goes by the key alone. A proxy that took the other headers out does not know that an upgrade is under way.
+    if (req.getHeader('upgrade').toLowerCase() !== 'websocket') {
+      this.#answer(res, req);
+      return;
+    }
     const remote = this.#remoteOf(res);
     if (remote === null) {
       res.close();
@@ -334,11 +340,16 @@ function noop(): void {
   // See the place of use.
 }
 
+/** What `send` returns. */
+const sendOutcome = { sent: 1, dropped: 2 } as const;
+
 class UwsSocket implements EngineSocket {
   readonly copies = true;
   readonly remoteAddress: string;
   readonly remotePort: number;
   #ws: uws.WebSocket<UserData> | null;
+  /** False only where it is known that nothing is buffered, which is cheaper than to ask each time. */
+  #mayBuffer = false;
 
   constructor(ws: uws.WebSocket<UserData>, { address, port }: TransportAddress) {
     this.#ws = ws;
@@ -347,16 +358,26 @@ class UwsSocket implements EngineSocket {
   }
 
   get bufferedBytes(): number {
-    return this.#ws?.getBufferedAmount() ?? 0;
+    if (!this.#mayBuffer || this.#ws === null) return 0;
+    const bytes = this.#ws.getBufferedAmount();
+    this.#mayBuffer = bytes > 0;
+    return bytes;
   }
 
   send(message: Uint8Array): boolean {
-    return this.#ws !== null && this.#ws.send(message, true, false) !== 2;
+    if (this.#ws === null) return false;
+    const outcome = this.#ws.send(message, true, false);
+    if (outcome !== sendOutcome.sent) this.#mayBuffer = true;
+    return outcome !== sendOutcome.dropped;
   }
 
   cork(run: () => void): void {
     if (this.#ws === null) run();
-    else this.#ws.cork(run);
+    else {
+      this.#ws.cork(run);
+      // What a message was told within it is not the last word.
+      this.#mayBuffer = true;
+    }
   }
 
   close(code: number, reason: string): void {

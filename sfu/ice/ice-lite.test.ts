@@ -142,14 +142,22 @@ t.test('420 for attributes that must be understood and are not', (t) => {
   t.end();
 });
 
-t.test('tests of the path size, padded with PADDING, are answered', (t) => {
+t.test('tests of what passes, padded with PADDING, are answered at their own size; never at more', (t) => {
   const { ice, agent } = liteUnderTest();
   const path = new TestPath(1);
-  const extra = (builder: StunBuilder): void => {
-    builder.reserve(stunAttribute.PADDING, 1100);
-  };
-  ice.receive(path, check({ from: peer, to: agent.local, extra }), 0);
-  t.equal(path.answer()?.messageClass, stunClass.success);
+  for (const padding of [0, 1, 16, 200, 1000, 1100, 1900]) {
+    const extra = (builder: StunBuilder): void => {
+      builder.reserve(stunAttribute.PADDING, padding);
+    };
+    const request = check({ from: peer, to: agent.local, extra });
+    ice.receive(path, request, 0);
+    const answer = path.answer();
+    t.equal(answer?.messageClass, stunClass.success);
+    t.equal(answer?.bytes.length, Math.min(request.length, path.mtu), String(padding));
+  }
+  const plain = check({ from: peer, to: agent.local });
+  ice.receive(path, plain, 0);
+  t.ok((path.answer()?.bytes.length ?? Infinity) < plain.length);
   t.end();
 });
 

@@ -18,7 +18,7 @@ export const maxPathsPerAgent = 16;
  */
 export const flipBackHoldMs = 1000;
 
-/** PADDING marks tests of what size passes (RFC 5780 section 7.6). */
+/** PADDING marks tests of what passes at the size of media (RFC 5780 section 7.6). */
 const understood: ReadonlySet<number> = new Set([
   stunAttribute.USERNAME,
   stunAttribute.MESSAGE_INTEGRITY,
@@ -52,6 +52,7 @@ export class LiteAgent implements IceLiteAgent {
   /** The generation before a restart, until the current one has nominated. */
   #previous: Generation<LiteAgent> | null = null;
   #nominated: KnownPath | null = null;
+  #nomination: number | null = null;
   #closed = false;
 
   constructor(owner: object, events: IceAgentEvents, host: AgentHost) {
@@ -67,6 +68,10 @@ export class LiteAgent implements IceLiteAgent {
 
   get nominated(): Path | null {
     return this.#nominated === null ? null : this.#nominated.path;
+  }
+
+  get nomination(): number | null {
+    return this.#nominated === null ? null : this.#nomination;
   }
 
   setRemote(remote: IceCredentials): void {
@@ -122,7 +127,7 @@ export class LiteAgent implements IceLiteAgent {
     const known = this.#heard(path, now);
     counters.answered++;
     // Before the events: the peer should know that the path is valid before media comes on it.
-    path.send(bindingSuccess(request, path.remote, generation.key, hmacSha1), transportMeta);
+    path.send(bindingSuccess(request, path.remote, path.mtu, generation.key, hmacSha1), transportMeta);
     if (isNew) {
       counters.pathsValidated++;
       this.#events.onValidated(path);
@@ -186,6 +191,7 @@ export class LiteAgent implements IceLiteAgent {
       return;
     }
     if (counter !== undefined) generation.highestNomination = counter;
+    this.#nomination = counter ?? null;
     if (generation === this.#current && this.#previous !== null) {
       this.#host.generations.drop(this.#previous);
       this.#previous = null;
@@ -207,6 +213,7 @@ export class LiteAgent implements IceLiteAgent {
 
   #fallBack(lost: KnownPath): void {
     this.#nominated = null;
+    this.#nomination = null;
     let heardLast: KnownPath | null = null;
     for (const known of this.#paths.values()) heardLast = known;
     if (heardLast !== null) this.#nominate(heardLast, lost);

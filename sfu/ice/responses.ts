@@ -17,10 +17,18 @@ import type { HmacSha1, StunMessage, TransportAddress } from '../../tunnel-proto
 /** Stands in where a path has no IP address: the field must be there, but no ICE decision hangs on it. */
 const unspecified: TransportAddress = { address: '0.0.0.0', port: 0 };
 
-/** Binding success with the peer's address as this end sees it. */
+/** What MESSAGE-INTEGRITY and FINGERPRINT add, and the header of one more attribute. */
+const sealBytes = 24 + 8;
+const attributeHeaderBytes = 4;
+
+/**
+ * Binding success with the peer's address as this end sees it. A request with PADDING is answered at its own size
+ * (RFC 5780 section 7.6), so that it proves as much for the way back; never at more, and no larger than `mtu`.
+ */
 export function bindingSuccess(
   request: StunMessage,
   remote: TransportAddress,
+  mtu: number,
   key: Uint8Array,
   hmacSha1: HmacSha1,
 ): Uint8Array {
@@ -30,6 +38,11 @@ export function bindingSuccess(
     stunAttribute.XOR_MAPPED_ADDRESS,
     parseIpAddress(remote.address) === null ? unspecified : remote,
   );
+  if (request.has(stunAttribute.PADDING)) {
+    const wanted = Math.min(request.bytes.length, mtu) & ~3;
+    const padding = wanted - response.bytes.length - sealBytes - attributeHeaderBytes;
+    if (padding >= 0) response.reserve(stunAttribute.PADDING, padding);
+  }
   return sealed(response, key, hmacSha1);
 }
 

@@ -26,6 +26,8 @@ export interface IceLiteAgent {
   readonly local: IceCredentials;
   /** The path to send media on; null before the first nomination and when every path is lost. */
   readonly nominated: Path | null;
+  /** The counter of the nomination that chose it; null where it had none, or the path is one that was fallen back to. */
+  readonly nomination: number | null;
   /**
    * The peer's credentials, from its offer; after `restart`, those of the offer that restarted. Checks are answered
    * before this is called, since the peer proves by our password that it has the answer; afterwards they must name

@@ -306,6 +306,46 @@ t.test('an unassigned close number still tells what to do', (t) => {
   t.end();
 });
 
+t.test('reports: the latest goes, at once or never; before the handshake they are ignored', (t) => {
+  const report = { nomination: 3, time: 1, sent: 2, sentBytes: 3, received: 4, receivedBytes: 5 };
+  const frame = (sent: number): Uint8Array => encodeControlFrame({ type: 'report', flags: 1, ...report, sent });
+  const client = new ControlEndpoint({ role: 'client', now: 0 });
+  const server = new ControlEndpoint({ role: 'server', now: 0 });
+  client.report(report, true);
+  client.connected(0);
+  client.report(report, true);
+  server.connected(0);
+  t.equal(server.handle(frame(9), 0), null);
+  t.equal(server.counters.ignoredFrames, 1);
+  const exchange = (): void => {
+    for (let out = client.nextOutput(0); out !== null; out = client.nextOutput(0)) t.equal(server.handle(out, 0), null);
+    for (let out = server.nextOutput(0); out !== null; out = server.nextOutput(0)) t.equal(client.handle(out, 0), null);
+  };
+  const reports = (endpoint: ControlEndpoint): unknown[] => {
+    const found: unknown[] = [];
+    for (let event = endpoint.nextEvent(); event !== null; event = endpoint.nextEvent()) {
+      if (event.type === 'report') found.push([event.report.sent, event.wantsAnswer]);
+    }
+    return found;
+  };
+  exchange();
+  exchange();
+  t.same([reports(client), reports(server)], [[], []], 'what was to be sent without a connection is lost');
+  client.report(report, true);
+  client.report({ ...report, sent: 7 }, true);
+  server.report({ ...report, sent: 8 }, false);
+  exchange();
+  t.same([reports(client), reports(server)], [[[8, false]], [[7, true]]]);
+  client.report(report, true);
+  client.disconnected(1);
+  client.connected(1);
+  server.connected(1);
+  exchange();
+  exchange();
+  t.same(reports(server), []);
+  t.end();
+});
+
 t.test('unknown ignorable frames are counted, at any time', (t) => {
   const server = new ControlEndpoint({ role: 'server', now: 0 });
   server.connected(0);

@@ -5,8 +5,8 @@
  */
 import type { AfterClose, CloseCode } from './close-codes.ts';
 import { afterClose, closeCodeOf, closeCodes } from './close-codes.ts';
-import type { ControlFrame, IgnorableFrame } from './control-frames.ts';
-import { clipReason, decodeControlFrame, encodeControlFrame } from './control-frames.ts';
+import type { ControlFrame, IgnorableFrame, PathReport } from './control-frames.ts';
+import { clipReason, decodeControlFrame, encodeControlFrame, reportFlag } from './control-frames.ts';
 import type { ControlError, ControlErrorReason } from './errors.ts';
 import { controlError } from './errors.ts';
 import { KeepAlive } from './keep-alive.ts';
@@ -38,6 +38,8 @@ export type ControlEvent =
   /** `peerTime`: the peer's clock when it answered, u32 ms. */
   | { readonly type: 'round-trip'; readonly ms: number; readonly peerTime: number }
   | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number }
+  /** How the peer fares on the media path; `wantsAnswer`: it asks for this end's report. */
+  | { readonly type: 'report'; readonly report: PathReport; readonly wantsAnswer: boolean }
   /** No frame came for `silentAfterMs`: give the connection up. Once per connection. */
   | { readonly type: 'silent' }
   /** The peer closed. `code` is null for a number outside the catalogue; `then` is known for every number. */
@@ -80,7 +82,9 @@ export class ControlEndpoint {
   #everOpen = false;
   #helloDue = false;
   #ackDue = false;
+  #moving = false;
   #drainDue: ControlFrame | null = null;
+  #reportDue: ControlFrame | null = null;
   #failure: ControlError | null = null;
   #closing: Closing | null = null;
   #disconnectedAt: number | null;
@@ -150,6 +154,29 @@ export class ControlEndpoint {
     this.#disconnectedAt ??= now;
   }
 
+  /**
+   * Client: the `open` for another connection, while the present one goes on. Its `welcome` completes the move: call
+   * `moved`, then `handle` it. Acknowledgements wait meanwhile, for the server must hear no more of them on the one
+   * connection than `open` tells on the other.
+   */
+  beginMove(): Uint8Array {
+    this.#moving = true;
+    return encodeControlFrame(this.#helloFrame());
+  }
+
+  /** The other connection failed, or is not wanted any more: all goes on as before. */
+  cancelMove(): void {
+    this.#moving = false;
+  }
+
+  /** The other connection is the present one now, and its `welcome` follows. */
+  moved(now: number): void {
+    this.connected(now);
+    this.#helloDue = false;
+    // Of what came since `open` was made; it is sent again now, as duplicates.
+    this.#ackDue = true;
+  }
+
   /** Queues one reliable message, connection or not. False, and nothing queued, when empty or over a limit. */
   send(text: string, now: number): boolean {
     if (text.length > controlLimits.maxMessageBytes) return false;
@@ -162,6 +189,15 @@ export class ControlEndpoint {
     if (this.#phase === 'opening' || this.#phase === 'open') {
       this.#drainDue = { type: 'drain', retryAfterMs, spreadMs };
     }
+  }
+
+  /**
+   * Sends a report on the present connection, ahead of messages, or never: it waits for no connection, and a later one takes
+   * its place.
+   */
+  report(report: PathReport, wantsAnswer: boolean): void {
+    if (this.#phase !== 'open') return;
+    this.#reportDue = { type: 'report', flags: wantsAnswer ? reportFlag.answer : 0, ...report };
   }
 
   /**
@@ -218,7 +254,9 @@ export class ControlEndpoint {
     this.#phase = phase;
     this.#helloDue = false;
     this.#ackDue = false;
+    this.#moving = false;
     this.#drainDue = null;
+    this.#reportDue = null;
     this.#failure = null;
     this.#closing = null;
     this.#keepAlive.stop();
@@ -236,6 +274,12 @@ export class ControlEndpoint {
       // Whoever ends the connection takes credits; on one that knows none, they mean nothing.
       case 'credit':
         this.#ignoredFrames += 1;
+        return null;
+      case 'report':
+        if (this.#phase === 'open') {
+          const wantsAnswer = (frame.flags & reportFlag.answer) !== 0;
+          this.#events.push({ type: 'report', report: frame, wantsAnswer });
+        } else this.#ignoredFrames += 1;
         return null;
       case 'close':
         this.#events.push({
@@ -311,7 +355,7 @@ export class ControlEndpoint {
     if (this.#phase === 'opening') return this.#mayAnticipateWelcome() ? this.#sender.take() : null;
     const pong = this.#keepAlive.takePong(now);
     if (pong !== null) return pong;
-    if (this.#ackDue) {
+    if (this.#ackDue && !this.#moving) {
       this.#ackDue = false;
       return { type: 'ack', sequence: this.#receiver.applied };
     }
@@ -322,6 +366,11 @@ export class ControlEndpoint {
       this.#drainDue = null;
       return drain;
     }
+    const report = this.#reportDue;
+    if (report !== null) {
+      this.#reportDue = null;
+      return report;
+    }
     const fragment = this.#sender.take();
     if (fragment !== null || closing === null || !this.#sender.allSent) return fragment;
     return this.#lastFrame(closing.wire, closing.reason);
@@ -329,11 +378,15 @@ export class ControlEndpoint {
 
   #hello(): ControlFrame {
     this.#helloDue = false;
+    if (this.#role === 'server') this.#ackDue = false;
+    return this.#helloFrame();
+  }
+
+  #helloFrame(): ControlFrame {
     const lastReceived = this.#receiver.applied;
     if (this.#role === 'client') {
       return { type: 'open', version: controlVersion, capabilities: this.#capabilities, lastReceived };
     }
-    this.#ackDue = false;
     const capabilities = this.#sharedCapabilities;
     return { type: 'welcome', version: this.#version, capabilities, lastReceived, epoch: this.epoch };
   }

@@ -78,6 +78,16 @@ const anyFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
   fc.record({ type: fc.constant('ping' as const), id: u32, time: u32 }),
   fc.record({ type: fc.constant('pong' as const), id: u32, echoedTime: u32, time: u32 }),
   fc.record({ type: fc.constant('drain' as const), retryAfterMs: u32, spreadMs: u32 }),
+  fc.record({
+    type: fc.constant('report' as const),
+    flags: u8,
+    nomination: u32,
+    time: u32,
+    sent: u32,
+    sentBytes: u32,
+    received: u32,
+    receivedBytes: u32,
+  }),
   fc.record({ type: fc.constant('credit' as const), flags: u8, held: u16, received: u32, time: u32 }),
   fc.record({
     type: fc.constant('close' as const),

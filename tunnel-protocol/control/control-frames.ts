@@ -16,6 +16,7 @@ export const controlType = {
   close: 0xf6,
   drain: 0xf8,
   credit: 0xf9,
+  report: 0xfd,
 } as const;
 
 /** Named for a later revision; for this one they are unknown types like any other. */
@@ -27,6 +28,9 @@ export const capability = { credit: 1 } as const;
 /** A receiver skips and counts unknown types from here on; an unknown type below is an error. */
 export const firstIgnorableType = 0xf8;
 
+/** Bits of the second byte of `report`: this end wants the peer's report in return. */
+export const reportFlag = { answer: 1 } as const;
+
 /** Bits of the second byte of `signal`. The other bits are sent as 0 and ignored. */
 export const fragmentFlag = { first: 1, last: 2 } as const;
 
@@ -37,6 +41,21 @@ export interface SignalFragment {
   readonly sequence: number;
   /** Decoded: a view of the frame, borrowed. */
   readonly payload: Uint8Array;
+}
+
+/**
+ * What went and came on the path that carries media, where that is not the control channel's own connection. Counts are of
+ * SRTP and SRTCP datagrams and of their bytes, since any time, modulo 2^32: differences are what they are read for.
+ */
+export interface PathReport {
+  /** Of the nomination that chose the path. */
+  readonly nomination: number;
+  /** When the counts were read, in ms of the sender's own clock. */
+  readonly time: number;
+  readonly sent: number;
+  readonly sentBytes: number;
+  readonly received: number;
+  readonly receivedBytes: number;
 }
 
 /** Sequences, epochs, ids and times are u32, versions u8, capabilities u16. Times are ms of the sender's own clock. */
@@ -62,7 +81,13 @@ export type ControlFrame =
       readonly held: number;
       readonly received: number;
       readonly time: number;
-    };
+    }
+  | ReportFrame;
+
+export interface ReportFrame extends PathReport {
+  readonly type: 'report';
+  readonly flags: number;
+}
 
 /** An unknown type that may be skipped. */
 export interface IgnorableFrame {
@@ -72,6 +97,7 @@ export interface IgnorableFrame {
 
 const signalHeaderBytes = 6;
 const closeHeaderBytes = 3;
+const reportBytes = 26;
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -116,6 +142,18 @@ export function decodeControlFrame(bytes: Uint8Array): ControlFrame | IgnorableF
         held: u16(bytes, 2),
         received: u32(bytes, 4),
         time: u32(bytes, 8),
+      };
+    case controlType.report:
+      if (length < reportBytes) return 'malformed';
+      return {
+        type: 'report',
+        flags: bytes[1] as number,
+        nomination: u32(bytes, 2),
+        time: u32(bytes, 6),
+        sent: u32(bytes, 10),
+        sentBytes: u32(bytes, 14),
+        received: u32(bytes, 18),
+        receivedBytes: u32(bytes, 22),
       };
     default:
       return first >= firstIgnorableType ? { type: 'ignorable', first } : 'unknown-type';
@@ -173,6 +211,18 @@ export function encodeControlFrame(frame: ControlFrame): Uint8Array {
       putU16(bytes, 2, frame.held);
       putU32(bytes, 4, frame.received);
       putU32(bytes, 8, frame.time);
+      return bytes;
+    }
+    case 'report': {
+      const bytes = new Uint8Array(reportBytes);
+      bytes[0] = controlType.report;
+      bytes[1] = frame.flags;
+      putU32(bytes, 2, frame.nomination);
+      putU32(bytes, 6, frame.time);
+      putU32(bytes, 10, frame.sent);
+      putU32(bytes, 14, frame.sentBytes);
+      putU32(bytes, 18, frame.received);
+      putU32(bytes, 22, frame.receivedBytes);
       return bytes;
     }
     case 'signal': {

@@ -2,7 +2,7 @@ export type { AfterClose, CloseCode, CloseDescription } from './close-codes.ts';
 export { afterClose, closeCodeOf, closeCodes } from './close-codes.ts';
 export { ControlEndpoint } from './control-endpoint.ts';
 export type { ControlEndpointOptions, ControlEvent, ControlRole } from './control-endpoint.ts';
-export type { ControlFrame, IgnorableFrame, SignalFragment } from './control-frames.ts';
+export type { ControlFrame, IgnorableFrame, PathReport, SignalFragment } from './control-frames.ts';
 export {
   capability,
   clipReason,

@@ -237,6 +237,23 @@ t.test('http-stream: a download that a proxy buffers is told', (t) => {
   t.end();
 });
 
+t.test('http-stream: a download that brings nothing any more is replaced once, then taken for buffered', (t) => {
+  const bench = new Bench({ carrier: 'http-stream' });
+  bench.send(ping);
+  t.strictSame(bench.words(), ['post 1', 'download 2']);
+  bench.client.received(2, answer(2, {}, ping), bench.now);
+  bench.answer(1, { ack: 1, first: 3 });
+  bench.now += exchangeLimits.missingAfterMs;
+  bench.client.handleTimeout(bench.now);
+  t.equal(bench.client.nextEvent(), null);
+  t.strictSame(bench.words(), ['abort 2', 'post 3', 'download 4']);
+  bench.client.received(4, answer(4, { first: 4 }), bench.now);
+  bench.now += 2 * exchangeLimits.missingAfterMs;
+  bench.client.handleTimeout(bench.now);
+  t.strictSame(bench.client.nextEvent(), { type: 'buffered' });
+  t.end();
+});
+
 t.test('http-stream: the download is replaced before a proxy cuts it', (t) => {
   const bench = new Bench({ carrier: 'http-stream' });
   t.strictSame(bench.words(), ['download 1']);

@@ -58,6 +58,7 @@ export class ExchangeClient {
   #ackDueAt: number | null = null;
   #unacked: { readonly number: number; readonly since: number } | null = null;
   #buffered = false;
+  #reopenedAt = -Infinity;
   #peerClose = 0;
   #ended = false;
   #lastWord: number | null = null;
@@ -405,8 +406,13 @@ export class ExchangeClient {
     // What is just coming on a slow line is not lost.
     if (exchange === undefined || pending === undefined || pending.heardAt > since) return;
     if (pending.kind === 'download') {
-      this.#tellBuffered();
-      return;
+      const { rotateAfterMs } = exchangeLimits;
+      if (pending.reader.bytes === 0 || this.#now < this.#reopenedAt + rotateAfterMs) {
+        this.#tellBuffered();
+        return;
+      }
+      // One that brought something may have died without a word. Another one tells.
+      this.#reopenedAt = this.#now;
     }
     this.#missing.longer();
     this.#giveUp(exchange);

@@ -243,6 +243,19 @@ t.test('http-stream: header first, then frames; backpressure; acknowledgements; 
   t.end();
 });
 
+t.test('http-stream: what a cut stream lost does not go on it again, though the next one is still on its way', (t) => {
+  const bench = new Bench('http-stream');
+  bench.server.download(head(1), 'down 1', bench.now);
+  bench.send(welcome);
+  t.strictSame(bench.words(), ['write down 1: [first 1 ack 0] f1']);
+  // The client has asked for a stream by its second request, which this one overtook.
+  bench.post(3, { oldest: 2 }, open);
+  t.strictSame(bench.words(), ['end down 1:', 'answer post 3: [first 1 ack 1]']);
+  bench.server.download(head(2, { oldest: 2 }), 'down 2', bench.now);
+  t.strictSame(bench.words(), ['write down 2: [first 1 ack 1] f1']);
+  t.end();
+});
+
 t.test('the end is told to all who ask, after what was sent before it', (t) => {
   const poll = new Bench('long-poll');
   poll.poll(1);

@@ -163,7 +163,8 @@ export class ExchangeServer<H> {
     const { exchange } = header;
     const before = this.#download;
     const download = { handle, exchange, begun: false, closing: false, blocked: false, next: 0 };
-    if (this.carrier !== 'http-stream' || this.#end !== null || (before !== null && before.exchange > exchange)) {
+    const isLate = exchange < this.#oldest || (before !== null && before.exchange > exchange);
+    if (this.carrier !== 'http-stream' || this.#end !== null || isLate) {
       // A late one: an end without a word would count as a failure.
       this.#answers.push({ handle, exchange, until: 0 });
       return;
@@ -264,6 +265,11 @@ export class ExchangeServer<H> {
     if (this.#sample !== null && this.#sample.exchange < header.oldest) {
       this.#budget.measured(this.#sample.bytes, now - this.#sample.at);
       this.#sample = null;
+    }
+    // The client has given this one up. What is sent on it from now on would count as on its way for ever.
+    if (this.#download !== null && this.#download.exchange < header.oldest) {
+      this.#ends.push(this.#download.handle);
+      this.#download = null;
     }
     sender.settle((exchange) => exchange >= this.#oldest);
   }

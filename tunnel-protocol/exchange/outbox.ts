@@ -1,6 +1,6 @@
 /** Fills bodies and writes with what is to be sent again, and then with what the source has. */
 import { classifyDatagram, datagramClass } from '../classify.ts';
-import { FrameBatch, frameHeaderBytes } from '../frames.ts';
+import { encodeFrame, FrameBatch, frameHeaderBytes } from '../frames.ts';
 import type { ExchangeHeader } from './exchange-header.ts';
 import { encodeExchangeHeader, exchangeHeaderBytes } from './exchange-header.ts';
 import { FrameSender } from './frame-numbers.ts';
@@ -32,8 +32,7 @@ export class Outbox {
 
   /** A whole answer without frames. */
   emptyBody(fields: HeaderFields): Uint8Array {
-    this.#batch.add(encodeExchangeHeader(this.header(fields)));
-    return this.#batch.take() as Uint8Array;
+    return encodeFrame(encodeExchangeHeader(this.header(fields)));
   }
 
   /** The body of an answer: a header, then frames up to `limit` bytes; null when there was nothing to put in. */

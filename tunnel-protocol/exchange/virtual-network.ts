@@ -222,7 +222,8 @@ export class VirtualNetwork {
 
   /** In pieces that turn to junk once they are handled: who kept one would see it. */
   #pieces(bytes: Uint8Array, take: (piece: Uint8Array) => void): void {
-    const most = this.weather.chunkBytes;
+    // Where a small chunk cuts matters, not how often it does so in one long body.
+    const most = Math.max(this.weather.chunkBytes, bytes.length / 50);
     for (let at = 0; at < bytes.length;) {
       const size = 1 + Math.floor(this.#random() * most);
       const piece = bytes.slice(at, at + size);

@@ -1,4 +1,5 @@
 export { creditFlag, creditFrameBytes, creditType } from './credit.ts';
+export { DeliveryMeter } from './delivery-meter.ts';
 export { flowLimits } from './flow-limits.ts';
 export type { FlowLimits } from './flow-limits.ts';
 export { queueDropReasons, SendQueue } from './send-queue.ts';

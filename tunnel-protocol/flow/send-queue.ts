@@ -34,9 +34,13 @@ const rtpHeaderBytes = 12;
 const maxCuts = 16;
 
 export class SendQueue {
-  readonly #lanes = [new DatagramRing(), new DatagramRing(), new DatagramRing(), new DatagramRing()] as const;
+  readonly #control = new DatagramRing();
+  readonly #transport = new DatagramRing();
+  readonly #audio = new DatagramRing();
+  readonly #video = new DatagramRing();
   readonly #onDrop: OnDrop;
-  readonly #deadlinesMs: readonly number[];
+  readonly #audioDeadlineMs: number;
+  readonly #videoDeadlineMs: number;
   readonly #maxMediaBytes: number;
   readonly #maxReliableBytes: number;
   /** Frames of which a packet was dropped; newest last. */
@@ -46,8 +50,8 @@ export class SendQueue {
 
   constructor(options: SendQueueOptions) {
     this.#onDrop = options.onDrop;
-    const { audioDeadlineMs = flowLimits.audioDeadlineMs, videoDeadlineMs = flowLimits.videoDeadlineMs } = options;
-    this.#deadlinesMs = [Infinity, Infinity, audioDeadlineMs, videoDeadlineMs];
+    this.#audioDeadlineMs = options.audioDeadlineMs ?? flowLimits.audioDeadlineMs;
+    this.#videoDeadlineMs = options.videoDeadlineMs ?? flowLimits.videoDeadlineMs;
     this.#maxMediaBytes = options.maxMediaBytes ?? flowLimits.maxMediaBytes;
     this.#maxReliableBytes = options.maxReliableBytes ?? flowLimits.maxReliableBytes;
   }
@@ -57,25 +61,23 @@ export class SendQueue {
   }
 
   get count(): number {
-    const [control, transport, audio, video] = this.#lanes;
-    return control.count + transport.count + audio.count + video.count;
+    return this.#control.count + this.#transport.count + this.#audio.count + this.#video.count;
   }
 
   /** Of the datagrams alone. */
   get bytes(): number {
-    const [control, transport, audio, video] = this.#lanes;
-    return control.bytes + transport.bytes + audio.bytes + video.bytes;
+    return this.#control.bytes + this.#transport.bytes + this.#audio.bytes + this.#video.bytes;
   }
 
   /** Takes the datagram over. False, and nothing changed: control and transport have more waiting than is allowed. */
   push(datagram: Uint8Array, meta: SendMeta, now: number): boolean {
-    const [control, transport, audio, video] = this.#lanes;
     if (meta.lane < lane.audio) {
-      if (control.bytes + transport.bytes + datagram.length > this.#maxReliableBytes) return false;
-      this.#lanes[meta.lane].push(datagram, meta, now);
+      if (this.#control.bytes + this.#transport.bytes + datagram.length > this.#maxReliableBytes) return false;
+      (meta.lane === lane.control ? this.#control : this.#transport).push(datagram, meta, now);
       return true;
     }
-    this.#lanes[meta.lane].push(datagram, meta, now);
+    const [audio, video] = [this.#audio, this.#video];
+    (meta.lane === lane.audio ? audio : video).push(datagram, meta, now);
     this.expire(now);
     while (audio.bytes + video.bytes > this.#maxMediaBytes) {
       if (video.count > 0) this.#dropVideo('queue-full');
@@ -87,10 +89,11 @@ export class SendQueue {
 
   /** Drops what is too old. */
   expire(now: number): void {
-    const [, , audio, video] = this.#lanes;
-    while (audio.count > 0 && this.#isStale(audio, lane.audio, now)) this.#drop(audio, 'stale');
+    const [audio, video] = [this.#audio, this.#video];
+    while (audio.count > 0 && isStale(audio, this.#audioDeadlineMs, now)) this.#drop(audio, 'stale');
+    if (video.count === 0) return;
     this.#dropCutVideo();
-    while (video.count > 0 && this.#isStale(video, lane.video, now)) {
+    while (video.count > 0 && isStale(video, this.#videoDeadlineMs, now)) {
       this.#dropVideo('stale');
       this.#dropCutVideo();
     }
@@ -98,36 +101,28 @@ export class SendQueue {
 
   /** The next datagram, which `shift` takes out; null when nothing waits. Call `expire` first. */
   peek(): Uint8Array | null {
-    const [control, transport, audio, video] = this.#lanes;
-    return control.head ?? transport.head ?? audio.head ?? video.head;
+    return this.#control.head ?? this.#transport.head ?? this.#audio.head ?? this.#video.head;
   }
 
   /** Whether what `peek` shows is anything but video. */
   get headIsUrgent(): boolean {
-    const [control, transport, audio] = this.#lanes;
-    return control.count + transport.count + audio.count > 0;
+    return this.#audio.count > 0 || this.#control.count + this.#transport.count > 0;
   }
 
   /** Takes out what `peek` showed. */
   shift(): void {
-    const [control, transport, audio, video] = this.#lanes;
-    if (control.count > 0) control.shift();
-    else if (transport.count > 0) transport.shift();
-    else if (audio.count > 0) audio.shift();
+    if (this.#control.count > 0) this.#control.shift();
+    else if (this.#transport.count > 0) this.#transport.shift();
+    else if (this.#audio.count > 0) this.#audio.shift();
     else {
-      video.shift();
-      this.#dropCutVideo();
+      this.#video.shift();
+      if (this.#video.count > 0) this.#dropCutVideo();
     }
   }
 
   /** Lets go of everything but control frames, and tells nobody. */
   keepControl(): void {
-    for (const ring of this.#lanes.slice(1)) while (ring.count > 0) ring.shift();
-  }
-
-  #isStale(ring: DatagramRing, of: 2 | 3, now: number): boolean {
-    const deadlineMs = ring.headMeta.deadlineMs || (this.#deadlinesMs[of] as number);
-    return now - ring.headPushedAt > deadlineMs;
+    for (const ring of [this.#transport, this.#audio, this.#video]) while (ring.count > 0) ring.shift();
   }
 
   #drop(ring: DatagramRing, reason: QueueDropReason): void {
@@ -137,7 +132,7 @@ export class SendQueue {
   }
 
   #dropVideo(reason: QueueDropReason): void {
-    const video = this.#lanes[lane.video];
+    const video = this.#video;
     const { frameId, discardable } = video.headMeta;
     const datagram = video.head;
     // Where the sender knows no frames, nothing is known of what builds on what.
@@ -152,7 +147,7 @@ export class SendQueue {
 
   /** Until what stands at the head of the video lane can be decoded. */
   #dropCutVideo(): void {
-    const video = this.#lanes[lane.video];
+    const video = this.#video;
     while (this.#cutFrames.length + this.#cutStreams.length > 0 && video.count > 0) {
       const { frameId, keyFrame } = video.headMeta;
       if (frameId !== 0 && this.#cutFrames.includes(frameId)) {
@@ -170,6 +165,11 @@ export class SendQueue {
       this.#drop(video, 'dependent');
     }
   }
+}
+
+/** `deadlineMs` for datagrams that have none of their own. */
+function isStale(ring: DatagramRing, deadlineMs: number, now: number): boolean {
+  return now - ring.headPushedAt > (ring.headMeta.deadlineMs || deadlineMs);
 }
 
 function remember(list: number[], value: number): void {

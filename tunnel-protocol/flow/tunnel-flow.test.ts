@@ -335,9 +335,10 @@ t.test('hostile credits: never a throw, never out of bounds', (t) => {
         for (const { send, credited, flags, held, time, pass } of steps) {
           now += pass;
           for (let i = 0; i < send; i++) flow.push(new Uint8Array(1200).fill(0x80), bulk, now);
-          const before = flow.windowBytes;
+          // The window may have shrunk below what was in flight already.
+          const most = Math.max(flow.windowBytes + 1202, flow.inFlightBytes);
           while (flow.nextMessage(now) !== null);
-          assert.ok(flow.inFlightBytes <= before + 1202);
+          assert.ok(flow.inFlightBytes <= most);
           received = (received + Math.floor(flow.inFlightBytes * credited)) % 0x1_0000_0000;
           assert.equal(flow.credit(credit(flags, held, received, time), now), true);
           assert.ok(flow.inFlightBytes >= 0);

@@ -40,6 +40,7 @@ export class TunnelFlow {
   #frames = 0;
   /** Since when something had to wait for credits and none came. */
   #blockedSince: number | null = null;
+  #uncreditedSince: number | null = null;
 
   constructor(options: TunnelFlowOptions) {
     this.#limits = { ...flowLimits, ...options.limits };
@@ -90,6 +91,11 @@ export class TunnelFlow {
     return this.#blockedSince;
   }
 
+  /** Since when so much is on its way that it should be credited, and nothing of it is, in ms; null while all is well. */
+  get uncreditedSince(): number | null {
+    return this.#uncreditedSince;
+  }
+
   /** Datagrams in the messages made so far. */
   get sentFrames(): number {
     return this.#frames;
@@ -112,7 +118,10 @@ export class TunnelFlow {
     if (!reader.read(frame)) return false;
     if (reader.asked) this.#source.ask();
     if (!this.#rate.credited(reader.bytes, reader.heldMs, reader.arrivalMs, now)) return false;
-    if (reader.bytes > 0) this.#blockedSince = null;
+    if (reader.bytes > 0) {
+      this.#blockedSince = null;
+      this.#uncreditedSince = this.#mustBeCredited ? now : null;
+    }
     return true;
   }
 
@@ -123,8 +132,8 @@ export class TunnelFlow {
 
   /** Drops what is too old, and tells whether `nextMessage` has something. */
   wantsToSend(now: number): boolean {
-    this.#queue.expire(now);
     if (this.#agreed && this.#source.isDue(now)) return true;
+    if (!this.#queue.isEmpty) this.#queue.expire(now);
     return !this.#queue.isEmpty && this.#hasRoom();
   }
 
@@ -143,28 +152,39 @@ export class TunnelFlow {
       this.#noteEnd(now);
       return this.#agreed && this.#source.isDue(now) ? this.#creditAlone(now) : null;
     }
-    const room = this.#roomForMessage(first.length);
+    // Nothing of this changes while the message is made, but whether the head is urgent.
+    const allowance = this.#allowanceOf(false);
+    const urgentAllowance = this.#allowanceOf(true);
+    const room = this.#roomForMessage(first.length, queue.headIsUrgent ? urgentAllowance : allowance);
     const message = this.#scratch ?? new Uint8Array(room);
     let at = this.#agreed ? frameHeaderBytes + creditFrameBytes : 0;
     const body = at;
     for (let next: Uint8Array | null = first; next !== null; next = queue.peek()) {
-      const end = at + frameHeaderBytes + next.length;
-      if (at > body && (end > room || end - body > this.#allowance())) break;
-      putU16(message, at, next.length);
+      const { length } = next;
+      const end = at + frameHeaderBytes + length;
+      if (at > body && (end > room || end - body > (queue.headIsUrgent ? urgentAllowance : allowance))) break;
+      message[at] = length >>> 8;
+      message[at + 1] = length;
       copyInto(message, at + frameHeaderBytes, next);
       at = end;
       this.#frames++;
       queue.shift();
     }
     this.#rate.sentMessage(at - body, now);
+    if (this.#mustBeCredited) this.#uncreditedSince ??= now;
     this.#noteEnd(now);
-    if (body === 0) return message.subarray(0, at);
+    if (body === 0) return partOf(message, 0, at);
     // A receiver that is not asked credits late, which is good enough until half of the window is used up.
     const asks = this.#rate.inFlightBytes * 2 > this.#rate.windowBytes;
-    if (!asks && !this.#source.rides(now)) return message.subarray(body, at);
+    if (!asks && !this.#source.rides(now)) return partOf(message, body, at);
     putU16(message, 0, creditFrameBytes);
     this.#source.writeInto(message, frameHeaderBytes, asks, now);
-    return message.subarray(0, at);
+    return partOf(message, 0, at);
+  }
+
+  /** So little may wait at the peer for something to ride with. */
+  get #mustBeCredited(): boolean {
+    return this.#rate.inFlightBytes >= this.#limits.creditLeastBytes;
   }
 
   #creditAlone(now: number): Uint8Array {
@@ -179,16 +199,20 @@ export class TunnelFlow {
 
   /** How much more of what comes next may be in flight. */
   #allowance(): number {
+    return this.#allowanceOf(this.#queue.headIsUrgent);
+  }
+
+  #allowanceOf(isUrgent: boolean): number {
     if (!this.#agreed) return Infinity;
-    const reserve = this.#queue.headIsUrgent ? this.#limits.reserveBytes : 0;
+    const reserve = isUrgent ? this.#limits.reserveBytes : 0;
     return this.#rate.windowBytes + reserve - this.#rate.inFlightBytes;
   }
 
   /** Message bytes, at least for one datagram; the window may be passed by that. */
-  #roomForMessage(firstBytes: number): number {
+  #roomForMessage(firstBytes: number, allowance: number): number {
     const extra = this.#agreed ? frameHeaderBytes + creditFrameBytes : 0;
     const wanted = Math.min(this.#messageBytes, extra + this.#queuedFrameBytes());
-    return Math.max(extra + frameHeaderBytes + firstBytes, Math.min(wanted, extra + this.#allowance()));
+    return Math.max(extra + frameHeaderBytes + firstBytes, Math.min(wanted, extra + allowance));
   }
 
   #queuedFrameBytes(): number {
@@ -204,6 +228,11 @@ export class TunnelFlow {
       this.#rate.windowLimited(now);
     }
   }
+}
+
+/** At less than half of what `subarray` costs. */
+function partOf({ buffer, byteOffset }: Uint8Array, from: number, to: number): Uint8Array {
+  return new Uint8Array(buffer, byteOffset + from, to - from);
 }
 
 /** A loop for what is short: for it, `set` costs more than the bytes do. */

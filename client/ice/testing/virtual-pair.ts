@@ -29,6 +29,8 @@ export interface Link {
   jitterMs: number;
   /** Probabilities. */
   loss: number;
+  /** Longer datagrams are lost. */
+  maxBytes: number;
   duplication: number;
 }
 
@@ -85,8 +87,10 @@ export class VirtualPair {
   readonly clientEvents: string[] = [];
   readonly serverEvents: string[] = [];
   readonly roundTrips = new Map<string, number[]>();
-  /** Every datagram the client sent: when and on which path. */
-  readonly sent: { at: number; pathId: string }[] = [];
+  /** Every datagram the client sent: when, on which path and how long. */
+  readonly sent: { at: number; pathId: string; bytes: number }[] = [];
+  /** The lengths of the server's answers. */
+  readonly answered: number[] = [];
   readonly #random: () => number;
   readonly #serverPaths = new Map<string, ServerPath>();
   readonly #inFlight: Delivery[] = [];
@@ -116,7 +120,16 @@ export class VirtualPair {
 
   /** Joins both ends and tells the client of the path. */
   link(id: string, options: Partial<Link> = {}): Link {
-    const link: Link = { kind: 'udp', up: true, delayMs: 10, jitterMs: 0, loss: 0, duplication: 0, ...options };
+    const link: Link = {
+      kind: 'udp',
+      up: true,
+      delayMs: 10,
+      jitterMs: 0,
+      loss: 0,
+      maxBytes: 2048,
+      duplication: 0,
+      ...options,
+    };
     this.links.set(id, link);
     this.client.addPath(id, link.kind, this.now);
     return link;
@@ -164,8 +177,8 @@ export class VirtualPair {
   #drain(): void {
     for (let out = this.client.nextOutput(); out !== null; out = this.client.nextOutput()) {
       const { pathId, datagram } = out;
-      this.sent.push({ at: this.now, pathId });
-      this.#carry(pathId, () => {
+      this.sent.push({ at: this.now, pathId, bytes: datagram.length });
+      this.#carry(pathId, datagram.length, () => {
         this.#toServer(pathId, datagram);
       });
     }
@@ -179,14 +192,18 @@ export class VirtualPair {
       return;
     }
     let text = `${event.type} ${event.pathId}`;
+    if (event.type === 'proof') {
+      const { proven, lost, sent } = event.result;
+      text += ` ${proven ? 'proven' : 'unproven'} ${String(lost)}/${String(sent)}`;
+    }
     if (event.type === 'nominated') text += ` <- ${event.previous ?? 'none'}`;
     if (event.type === 'failed') text += ` ${event.reason}`;
     this.clientEvents.push(text);
   }
 
-  #carry(id: string, deliver: () => void): void {
+  #carry(id: string, bytes: number, deliver: () => void): void {
     const link = this.links.get(id);
-    if (link?.up !== true) return;
+    if (link?.up !== true || bytes > link.maxBytes) return;
     const copies = this.#random() < link.duplication ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       if (this.#random() < link.loss) continue;
@@ -200,7 +217,8 @@ export class VirtualPair {
     if (path?.bound !== true) {
       const port = 40_000 + [...this.links.keys()].indexOf(id);
       path = new ServerPath(id, this.links.get(id)?.kind ?? 'udp', port, (answer) => {
-        this.#carry(id, () => {
+        this.answered.push(answer.length);
+        this.#carry(id, answer.length, () => {
           this.client.receive(id, answer, this.now);
         });
       });
