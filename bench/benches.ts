@@ -1,5 +1,6 @@
 /** Every benchmark by the name that `npm run bench -- <name>` takes. */
 import type { Figure } from './harness/result-file.ts';
+import { benchIdle } from './idle/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
 import { benchTunnel } from './tunnel/bench.ts';
@@ -7,6 +8,8 @@ import { benchTurn } from './turn/bench.ts';
 
 export interface BenchOptions {
   readonly runs: number;
+  /** How long a bench that looks at the heap goes on. */
+  readonly soakSeconds: number;
   readonly progress: (text: string) => void;
 }
 
@@ -17,6 +20,7 @@ export const benches = {
   tunnel: benchTunnel,
   aging: benchAging,
   turn: benchTurn,
+  idle: benchIdle,
 } satisfies Readonly<Record<string, Bench>>;
 
 export type BenchName = keyof typeof benches;

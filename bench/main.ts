@@ -1,4 +1,4 @@
-/** `npm run bench -- <name> [--runs 5]`: runs one benchmark (or all), prints its table and keeps its result files. */
+/** `npm run bench -- <name> [--runs 5] [--soak 10]`: runs one benchmark (or all), prints its table and keeps its result files. */
 import { parseArgs } from 'node:util';
 import { benches, type BenchName } from './benches.ts';
 import { resultFile, writeResultFile } from './harness/result-file.ts';
@@ -6,24 +6,31 @@ import { writeHtmlReport } from './harness/report-html.ts';
 import { formatTable } from './harness/report-table.ts';
 
 const resultsFolder = 'bench/results';
-const usage = `Usage: npm run bench -- <name> [--runs N]
+const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S]
 
   <name>    ${[...Object.keys(benches), 'all'].join(', ')}
   --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
+  --soak S  seconds over which the heap must not grow, where a bench looks at that (default 10)
 `;
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { runs: { type: 'string', default: '5' }, help: { type: 'boolean', default: false } },
+    options: {
+      runs: { type: 'string', default: '5' },
+      soak: { type: 'string', default: '10' },
+      help: { type: 'boolean', default: false },
+    },
   });
   const name = positionals[0];
   const runs = Number(values.runs);
+  const soakSeconds = Number(values.soak);
   if (values.help) {
     process.stdout.write(usage);
     return;
   }
-  if (name === undefined || !(name === 'all' || name in benches) || !Number.isInteger(runs) || runs < 1) {
+  const isCount = (value: number): boolean => Number.isInteger(value) && value >= 1;
+  if (name === undefined || !(name === 'all' || name in benches) || !isCount(runs) || !isCount(soakSeconds)) {
     process.stderr.write(usage);
     process.exitCode = 1;
     return;
@@ -32,6 +39,7 @@ async function main(): Promise<void> {
   for (const each of names) {
     const figures = await benches[each]({
       runs,
+      soakSeconds,
       progress: (text) => process.stderr.write(`${each}: ${text}\n`),
     });
     const result = resultFile(each, figures);

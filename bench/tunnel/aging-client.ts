@@ -1,4 +1,4 @@
-/** The receiver of the aging bench: one tunnel, with credits or without, or a plain WebSocket. */
+/** The client of the aging bench: a tunnel, with credits or without, with a connection for audio or without, or a plain WebSocket. */
 import { Agent, fetch } from 'undici';
 import WebSocket from 'ws';
 import {
@@ -17,32 +17,26 @@ import { setCongestion } from './congestion.ts';
 import { machineNow, MediaSink, MediaSource } from './media-packets.ts';
 import type { MediaReading, MediaSent } from './media-packets.ts';
 
+type Send = (datagram: Uint8Array, meta: SendMeta) => void;
+
 const tls = { rejectUnauthorized: false, ...{ ALPNProtocols: ['http/1.1'] } };
 const creditTickMs = 10;
-let socket: WebSocket | null = null;
+const sockets: WebSocket[] = [];
+const timers: NodeJS.Timeout[] = [];
 let sink = new MediaSink();
-let timer: NodeJS.Timeout | null = null;
 let source: MediaSource | null = null;
-let upload: ((datagram: Uint8Array, meta: SendMeta) => void) | null = null;
+let upload: Send | null = null;
 
 serveCommands({
-  async connectEdge({ url, credits }: { url: string; credits: boolean }): Promise<void> {
+  /** With `split`, audio has a connection of its own. */
+  async connectEdge({ url, credits, split }: { url: string; credits: boolean; split: boolean }): Promise<void> {
     sink = new MediaSink();
-    const response = await fetch(`${url}/v1/sessions`, {
-      dispatcher: new Agent({ connect: { rejectUnauthorized: false } }),
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ room: 'bench', client: { kind: 'bench', version: '1' } }),
-    });
-    const session = (await response.json()) as { resumeToken: string; tunnel: { websocket: string } };
-    const bearer = `bearer.${Buffer.from(session.resumeToken).toString('base64url')}`;
-    socket = new WebSocket(session.tunnel.websocket, ['sallyport.v1', bearer], { ...tls, perMessageDeflate: false });
-    await opened(socket);
-    await runTunnel(socket, credits);
+    await openTunnel(url, credits, split);
   },
   async connectRelay(url: string): Promise<void> {
     sink = new MediaSink();
-    socket = new WebSocket(url, { ...tls, perMessageDeflate: false });
+    const socket = new WebSocket(url, { ...tls, perMessageDeflate: false });
+    sockets.push(socket);
     await opened(socket);
     socket.on('message', (data: Buffer) => {
       sink.take(data);
@@ -68,10 +62,32 @@ serveCommands({
     return sink.recoveryMs(at);
   },
   close(): void {
-    if (timer !== null) clearInterval(timer);
-    socket?.terminate();
+    for (const timer of timers) clearInterval(timer);
+    for (const socket of sockets) socket.terminate();
   },
 });
+
+async function openTunnel(url: string, credits: boolean, split: boolean): Promise<void> {
+  const response = await fetch(`${url}/v1/sessions`, {
+    dispatcher: new Agent({ connect: { rejectUnauthorized: false } }),
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ room: 'bench', client: { kind: 'bench', version: '1' } }),
+  });
+  const session = (await response.json()) as { resumeToken: string; tunnel: { websocket: string; audio: string } };
+  const bearer = `bearer.${Buffer.from(session.resumeToken).toString('base64url')}`;
+  const connect = async (to: string, handshake: boolean): Promise<Send> => {
+    const socket = new WebSocket(to, ['sallyport.v1', bearer], { ...tls, perMessageDeflate: false });
+    sockets.push(socket);
+    await opened(socket);
+    return runTunnel(socket, credits, handshake);
+  };
+  const sendOnMain = await connect(session.tunnel.websocket, true);
+  const sendAudio = split ? await connect(session.tunnel.audio, false) : sendOnMain;
+  upload = (datagram, meta) => {
+    (meta.lane === lane.audio ? sendAudio : sendOnMain)(datagram, meta);
+  };
+}
 
 async function opened(ws: WebSocket): Promise<void> {
   await new Promise<void>((resolve, reject) => {
@@ -80,28 +96,22 @@ async function opened(ws: WebSocket): Promise<void> {
   });
 }
 
-/** Resolves when the edge has answered the handshake. */
-function runTunnel(ws: WebSocket, credits: boolean): Promise<void> {
+/**
+ * Resolves to what sends, when the edge has answered the handshake; a connection for audio has none, and credits at once.
+ */
+async function runTunnel(ws: WebSocket, credits: boolean, handshake: boolean): Promise<Send> {
   const now = performance.now();
-  const control = new ControlEndpoint({ role: 'client', now, capabilities: credits ? capability.credit : 0 });
   const flow = new TunnelFlow({ now, messageBytes: 16_384, onDrop: (meta) => source?.dropped(meta) });
   const flush = (): void => {
     const at = performance.now();
     for (let message = flow.nextMessage(at); message !== null; message = flow.nextMessage(at)) ws.send(message);
   };
-  upload = (datagram, meta) => {
-    const at = performance.now();
-    flow.push(datagram, meta, at);
-    if (flow.wantsToSend(at)) flush();
-  };
-  control.connected(now);
-  const open = control.nextOutput(now);
-  if (open !== null) flow.push(open, { ...transportMeta, lane: lane.control }, now);
-  flush();
-  timer = setInterval(() => {
-    if (flow.wantsToSend(performance.now())) flush();
-  }, creditTickMs);
-  return new Promise((resolve) => {
+  timers.push(
+    setInterval(() => {
+      if (flow.wantsToSend(performance.now())) flush();
+    }, creditTickMs),
+  );
+  const welcomed = new Promise<void>((resolve) => {
     ws.on('message', (data: Buffer) => {
       const at = performance.now();
       let bytes = data.length;
@@ -118,4 +128,19 @@ function runTunnel(ws: WebSocket, credits: boolean): Promise<void> {
       if (flow.wantsToSend(at)) flush();
     });
   });
+  if (handshake) {
+    const control = new ControlEndpoint({ role: 'client', now, capabilities: credits ? capability.credit : 0 });
+    control.connected(now);
+    const open = control.nextOutput(now);
+    if (open !== null) flow.push(open, { ...transportMeta, lane: lane.control }, now);
+    flush();
+    await welcomed;
+  } else {
+    flow.agree();
+  }
+  return (datagram, meta) => {
+    const at = performance.now();
+    flow.push(datagram, meta, at);
+    if (flow.wantsToSend(at)) flush();
+  };
 }

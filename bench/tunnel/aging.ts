@@ -23,9 +23,10 @@ const modules = {
 const oneWayMs = 25;
 const congestions = ['bbr', 'cubic'] as const;
 type Congestion = (typeof congestions)[number];
-const ways = ['queue', 'queue-up', 'no-queue', 'relay'] as const;
+const ways = ['queue', 'queue-up', 'split', 'split-up', 'no-queue', 'relay'] as const;
 /**
- * `queue`: this tunnel, from the edge to the client; `queue-up`: the other way. `no-queue`: with neither credits nor
+ * `split`: this tunnel, from the edge to the client, audio on a connection of its own, as clients do by default; `queue`:
+ * all on one connection; `split-up`, `queue-up`: the other way. `no-queue`: on one connection, with neither credits nor
  * deadlines. `relay`: another server, which sends every datagram as a message at once.
  */
 type Way = (typeof ways)[number];
@@ -55,7 +56,7 @@ export async function benchAging({ progress }: BenchOptions): Promise<readonly F
   const figures: Figure[] = [];
   for (const congestion of congestions) {
     for (const way of ways) {
-      for (const lossPercent of way === 'queue' ? lossPercents : [comparedLossPercent]) {
+      for (const lossPercent of way === 'split' || way === 'queue' ? lossPercents : [comparedLossPercent]) {
         const name = `aging.loss${String(lossPercent)}.${congestion}.${way}`;
         progress(name);
         figures.push(...ageFigures(name, await throughLoss(congestion, way, lossPercent)));
@@ -68,6 +69,10 @@ export async function benchAging({ progress }: BenchOptions): Promise<readonly F
     }
   }
   return figures;
+}
+
+function isUp(way: Way): boolean {
+  return way === 'queue-up' || way === 'split-up';
 }
 
 function ageFigures(name: string, { reading, frames, audioLostPercent }: Outcome): Figure[] {
@@ -99,7 +104,7 @@ export async function throughLimit(congestion: Congestion, way: Way): Promise<Ou
   return withPair(congestion, way, 0, async (lab, sender, receiver) => {
     await pause(beforeLimitMs);
     const from = (await receiver.call('now')) as number;
-    const narrow = way === 'queue-up' ? lab.client : lab.edge;
+    const narrow = isUp(way) ? lab.client : lab.edge;
     const limit = ['tbf', 'rate', `${String(limitedKilobits)}kbit`, 'burst', '3000', 'limit', '256000'];
     await narrow.run(['tc', 'qdisc', 'add', 'dev', 'eth0', 'root', ...limit]);
     await pause(limitMs);
@@ -149,8 +154,9 @@ async function withPair<T>(
       if (way === 'relay') await client.call('connectRelay', urls.relay);
       else {
         const flow = way !== 'no-queue';
-        await client.call('connectEdge', { url: urls.edge, credits: flow });
-        if (way === 'queue-up') {
+        const isSplit = way === 'split' || way === 'split-up';
+        await client.call('connectEdge', { url: urls.edge, credits: flow, split: isSplit });
+        if (isUp(way)) {
           await client.call('congestion', congestion);
           await server.call('receive');
           await client.call('startMedia', flow);

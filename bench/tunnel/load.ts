@@ -1,155 +1,64 @@
 /** Clients of the tunnel: many WebSocket sessions in one process, as plain and cheap as they can be. */
-import { Agent, fetch } from 'undici';
-import WebSocket from 'ws';
-import {
-  capability,
-  ControlEndpoint,
-  controlType,
-  forEachFrame,
-  frameHeaderBytes,
-  lane,
-  transportMeta,
-  TunnelFlow,
-} from '../../tunnel-protocol/index.ts';
-import type { SendMeta } from '../../tunnel-protocol/index.ts';
 import { serveCommands } from '../harness/worker-process.ts';
+import { TunnelClient } from './tunnel-client.ts';
 
-/** The edge of a bench has a certificate of its own making. */
-const tls = { rejectUnauthorized: false };
-const dispatcher = new Agent({ connect: tls });
-const tunnels: Tunnel[] = [];
-const audioMeta: SendMeta = { ...transportMeta, lane: lane.audio, deadlineMs: 200 };
-let receivedBytes = 0;
-let receivedDatagrams = 0;
-let dropped = 0;
+const tunnels: TunnelClient[] = [];
+const creditTickMs = 50;
 
 export interface TunnelLoadReading {
   readonly receivedBytes: number;
   readonly receivedDatagrams: number;
 }
 
+export interface TunnelLoadOrder {
+  readonly bytes: number;
+  /** Datagrams of a message. */
+  readonly count: number;
+  readonly intervalMs: number;
+  readonly durationMs: number;
+}
+
 serveCommands({
   async connect({ url, sessions, credits }: { url: string; sessions: number; credits: boolean }): Promise<void> {
-    for (let i = 0; i < sessions; i++) tunnels.push(await openTunnel(url, credits));
+    for (let i = 0; i < sessions; i++) tunnels.push(await TunnelClient.open({ url, credits }));
     setInterval(() => {
-      for (const tunnel of tunnels) tunnel.flush();
+      for (const tunnel of tunnels) tunnel.tick();
     }, creditTickMs).unref();
   },
-  /** Sends one message of `count` datagrams per session and interval, for the given time. */
-  async send({
-    bytes,
-    count,
-    intervalMs,
-    durationMs,
-  }: Record<'bytes' | 'count' | 'intervalMs' | 'durationMs', number>) {
+  /** Sends one message of `count` datagrams per session and interval, for the given time. Returns how many were sent. */
+  async send({ bytes, count, intervalMs, durationMs }: TunnelLoadOrder): Promise<number> {
     const datagram = new Uint8Array(bytes).fill(0x80);
-    const rounds = Math.round(durationMs / intervalMs);
     const start = performance.now();
-    dropped = 0;
-    for (let round = 0; round < rounds; round++) {
+    const end = start + durationMs;
+    const before = sum('droppedDatagrams');
+    let messages = 0;
+    for (let due = start; performance.now() < end; due += intervalMs) {
       // The sessions of a real edge are not in step: spread them over the interval.
       for (const [index, tunnel] of tunnels.entries()) {
-        if (index % 10 === 0) await until(start + (round + index / tunnels.length) * intervalMs);
+        if (index % 10 === 0) await until(due + (index / tunnels.length) * intervalMs);
         tunnel.send(datagram, count);
+        messages++;
       }
+      // A machine that cannot keep up sends less often, and not all at once later.
+      due = Math.max(due, performance.now() - intervalMs);
     }
     await drained();
-    return rounds * tunnels.length * count - dropped;
+    return messages * count - (sum('droppedDatagrams') - before);
   },
   reset(): void {
-    receivedBytes = 0;
-    receivedDatagrams = 0;
+    for (const tunnel of tunnels) tunnel.receivedBytes = tunnel.receivedDatagrams = 0;
   },
   received(): TunnelLoadReading {
-    return { receivedBytes, receivedDatagrams };
+    return { receivedBytes: sum('receivedBytes'), receivedDatagrams: sum('receivedDatagrams') };
   },
   close(): void {
-    for (const { socket } of tunnels) socket.terminate();
+    for (const tunnel of tunnels) tunnel.destroy();
     tunnels.length = 0;
   },
 });
 
-class Tunnel {
-  readonly socket: WebSocket;
-  readonly flow = new TunnelFlow({ now: performance.now(), messageBytes: 16_384, onDrop: () => dropped++ });
-  readonly #credits: boolean;
-  #bytes = 0;
-
-  constructor(socket: WebSocket, credits: boolean) {
-    this.socket = socket;
-    this.#credits = credits;
-    socket.on('message', (data: Buffer) => {
-      this.#bytes = data.length;
-      forEachFrame(data, this.#take);
-      this.flow.received(this.#bytes, performance.now());
-      this.flush();
-    });
-  }
-
-  begin(): void {
-    const now = performance.now();
-    const capabilities = this.#credits ? capability.credit : 0;
-    const control = new ControlEndpoint({ role: 'client', now, capabilities });
-    control.connected(now);
-    const open = control.nextOutput(now);
-    if (open !== null) this.flow.push(open, { ...transportMeta, lane: lane.control }, now);
-    this.flush();
-  }
-
-  send(datagram: Uint8Array, count: number): void {
-    const now = performance.now();
-    for (let i = 0; i < count; i++) this.flow.push(datagram, audioMeta, now);
-    this.flush();
-  }
-
-  flush(): void {
-    const now = performance.now();
-    if (!this.flow.wantsToSend(now)) return;
-    for (let message = this.flow.nextMessage(now); message !== null; message = this.flow.nextMessage(now)) {
-      this.socket.send(message);
-    }
-  }
-
-  readonly #take = (frame: Uint8Array): void => {
-    if (frame[0] === controlType.credit) {
-      const bytes = frameHeaderBytes + frame.length;
-      this.#bytes -= bytes;
-      receivedBytes += bytes;
-      if (!this.flow.credit(frame, performance.now())) throw new Error('the edge credits what was never sent');
-    } else if (frame[0] === controlType.welcome) {
-      if (this.#credits) this.flow.agree();
-    } else {
-      receivedBytes += frameHeaderBytes + frame.length;
-      receivedDatagrams++;
-    }
-  };
-}
-
-const creditTickMs = 50;
-
-async function openTunnel(url: string, credits: boolean): Promise<Tunnel> {
-  const response = await fetch(`${url}/v1/sessions`, {
-    dispatcher,
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ room: 'bench', client: { kind: 'bench', version: '1' } }),
-  });
-  if (!response.ok) throw new Error(`session refused: ${String(response.status)} ${await response.text()}`);
-  const session = (await response.json()) as { resumeToken: string; tunnel: { websocket: string } };
-  const bearer = `bearer.${Buffer.from(session.resumeToken).toString('base64url')}`;
-  const socket = new WebSocket(session.tunnel.websocket, ['sallyport.v1', bearer], {
-    ...tls,
-    // As browsers do; without, the edge finds out only after the handshake that it is HTTP.
-    ...{ ALPNProtocols: ['http/1.1'] },
-    perMessageDeflate: false,
-  });
-  const tunnel = new Tunnel(socket, credits);
-  await new Promise<void>((resolve, reject) => {
-    socket.once('open', resolve);
-    socket.once('error', reject);
-  });
-  tunnel.begin();
-  return tunnel;
+function sum(of: 'receivedBytes' | 'receivedDatagrams' | 'droppedDatagrams'): number {
+  return tunnels.reduce((total, tunnel) => total + tunnel[of], 0);
 }
 
 async function until(moment: number): Promise<void> {
@@ -158,6 +67,5 @@ async function until(moment: number): Promise<void> {
 }
 
 async function drained(): Promise<void> {
-  while (tunnels.some(({ socket, flow }) => socket.bufferedAmount > 0 || !flow.isEmpty))
-    await until(performance.now() + 5);
+  while (tunnels.some((tunnel) => !tunnel.isDrained)) await until(performance.now() + 5);
 }

@@ -1,0 +1,1 @@
+export { LoadClient, LoadCounter, type LoadCredentials } from './load-client.ts';
