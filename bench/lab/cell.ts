@@ -2,13 +2,15 @@
 import { rungs, type Rung } from '../../tunnel-protocol/index.ts';
 import type { RungAttempt } from '../../client/index.ts';
 import type { ClientReport, ClientUnderTest } from './client-under-test.ts';
-import type { ClientKind, Profile } from './profile.ts';
+import { defaultBudgetSeconds, type ClientKind, type Profile } from './profile.ts';
 
 export interface CellRun {
   readonly ok: boolean;
   /** The rung that carried media at the end; null without any. */
   readonly rung: Rung | null;
   readonly joinMs: number | null;
+  /** The error that the client came to where that is right; null otherwise. */
+  readonly refusal: string | null;
   /** RTP packets that the client received, and how many it missed. */
   readonly received: number;
   readonly lost: number;
@@ -40,6 +42,7 @@ const graceMs = 5_000;
 /** Never rejects because of the client: that is what the result is about. */
 export async function runCell(options: CellOptions): Promise<CellRun> {
   const { profile, kind, client, peer, room, watchMs } = options;
+  if (profile.refusal !== undefined) return runRefusal(options, profile.refusal);
   const budgetMs = profile.budgetSeconds * 1_000;
   await peer.join(room, budgetMs);
   try {
@@ -58,16 +61,55 @@ export async function runCell(options: CellOptions): Promise<CellRun> {
       ok: wrong === null,
       rung: report?.rung ?? null,
       joinMs: report?.joinMs == null ? null : Math.round(report.joinMs),
+      refusal: null,
       received: report?.packets ?? 0,
       lost: report?.lost ?? 0,
-      attempts: (report?.attempts ?? [])
-        .map((attempt) => ({ ...attempt, ms: Math.round(attempt.ms) }))
-        .sort((a, b) => rungs.indexOf(a.rung) - rungs.indexOf(b.rung)),
+      attempts: inOrder(report?.attempts ?? []),
       problem: wrong,
     };
   } finally {
     await Promise.allSettled([client.leave(), peer.leave()]);
   }
+}
+
+/** Green when the client says soon, and in the right words, that there is no way. */
+async function runRefusal(
+  { client, room }: CellOptions,
+  { codes, seconds }: NonNullable<Profile['refusal']>,
+): Promise<CellRun> {
+  const startedAt = performance.now();
+  const budgetMs = seconds * 1_000;
+  const message = await within(
+    budgetMs + graceMs,
+    client.join(room, defaultBudgetSeconds * 1_000).then(() => 'it joined', messageOf),
+    'it said nothing',
+  );
+  const tookMs = Math.round(performance.now() - startedAt);
+  const report = await within(
+    graceMs,
+    client.report().catch(() => null),
+    null,
+  );
+  await client.leave().catch(() => undefined);
+  const code = codes.find((known) => message.startsWith(`${known}:`)) ?? null;
+  const isRight = code !== null && tookMs <= budgetMs;
+  const wanted = `${codes.join(' or ')} within ${String(seconds)} s`;
+  return {
+    ok: isRight,
+    rung: null,
+    joinMs: isRight ? tookMs : null,
+    refusal: code,
+    received: 0,
+    lost: 0,
+    attempts: inOrder(report?.attempts ?? []),
+    problem: isRight ? null : `${message}, after ${String(tookMs)} ms; it should be ${wanted}`,
+  };
+}
+
+function inOrder(attempts: readonly RungAttempt[]): readonly RungAttempt[] {
+  return attempts
+    .map((attempt) => ({ ...attempt, ms: Math.round(attempt.ms) }))
+    .sort((a, b) => rungs.indexOf(a.rung) - rungs.indexOf(b.rung));
 }
 
 /** Null when all went well. */

@@ -5,22 +5,25 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { chromiumExecutable, launchChromium, type Chromium } from '../e2e/chromium.ts';
 import type { ClientReport, ClientUnderTest } from './client-under-test.ts';
 import type { LabEdge } from './lab-edge.ts';
+import { routerAddress, type Intermediary } from './intermediary.ts';
 import { edgeAddress, labEnvironment, type Lab } from './namespaces.ts';
 import { attemptsOf, isRung, readPage, watchPage } from './page-watch.ts';
 
 export class ChromiumClient implements ClientUnderTest {
   readonly #chromium: Chromium;
   readonly #url: string;
+  readonly #proxy: Intermediary['proxy'];
   #context: BrowserContext | null = null;
   #page: Page | null = null;
 
-  private constructor(chromium: Chromium, url: string) {
+  private constructor(chromium: Chromium, url: string, proxy: Intermediary['proxy']) {
+    this.#proxy = proxy;
     this.#chromium = chromium;
     this.#url = url;
   }
 
   /** Starts the browser in the lab's client namespace. */
-  static async launch(lab: Lab, edge: LabEdge): Promise<ChromiumClient> {
+  static async launch(lab: Lab, edge: LabEdge, intermediary: Intermediary | null = null): Promise<ChromiumClient> {
     // Playwright starts one executable and talks with it by pipes, which pass the border between namespaces.
     const wrapper = path.join(lab.folder, 'chromium');
     const outside = Object.keys(process.env).filter((name) => !(name in labEnvironment()));
@@ -30,15 +33,19 @@ export class ChromiumClient implements ClientUnderTest {
     const chromium = await inFolder(lab.folder, () =>
       launchChromium({
         executable: wrapper,
-        pins: [edge.pin],
-        flags: [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}`],
+        pins: [edge.pin, ...(intermediary?.pin === undefined ? [] : [intermediary.pin])],
+        flags: [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}, EXCLUDE ${routerAddress}`],
       }),
     );
-    return new ChromiumClient(chromium, edge.url);
+    return new ChromiumClient(chromium, edge.url, intermediary?.proxy);
   }
 
   async join(room: string, timeoutMs: number): Promise<void> {
-    this.#context = await this.#chromium.context({ viewport: { width: 640, height: 480 } });
+    const { url: server = '', ...account } = this.#proxy ?? {};
+    this.#context = await this.#chromium.context({
+      viewport: { width: 640, height: 480 },
+      ...(this.#proxy === undefined ? {} : { proxy: { server, ...account } }),
+    });
     await this.#context.addInitScript(watchPage);
     const page = await this.#context.newPage();
     this.#page = page;

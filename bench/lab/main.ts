@@ -94,6 +94,9 @@ function showProgress(event: ProgressEvent): void {
     case 'cell':
       process.stderr.write(`  ${event.client} …\n`);
       return;
+    case 'not-yet':
+      process.stderr.write(`  ${event.client}: not yet possible: ${event.reason}\n`);
+      return;
     case 'run':
       process.stderr.write(`    ${formatRun(event.run)}\n`);
   }
@@ -102,16 +105,16 @@ function showProgress(event: ProgressEvent): void {
 async function main(): Promise<void> {
   const command = readCommand();
   if (command === null) return;
-  const missing = missingNeed();
+  const missing = missingNeed(command.profiles.flatMap(({ programs = [] }) => programs));
   if (missing !== false) throw new UsageError(`the lab cannot run here: ${missing}`);
   mkdirSync(resultsFolder, { recursive: true });
   const { pcap, ...rest } = command;
   const run = await runLab({ ...rest, captureFolder: pcap ? resultsFolder : null, progress: showProgress });
-  const result = labResult(run.cells, run.networks);
+  const result = labResult(run.cells, run.networks, run.notYet);
   const file = writeResultFile(resultsFolder, result);
   const page = path.join(resultsFolder, 'lab.html');
   writeFileSync(page, labPage(result));
-  process.stdout.write(`\n${formatMatrix(result.cells)}\nwritten: ${file}, ${page}\n`);
+  process.stdout.write(`\n${formatMatrix(result.cells, result.notYet)}\nwritten: ${file}, ${page}\n`);
   if (result.cells.some(({ ok }) => !ok)) process.exitCode = 1;
 }
 

@@ -38,7 +38,7 @@ export function labPage(result: LabResult): string {
         <div class="matrix" style="--columns:${kinds.length}">
           <div class="corner"></div>
           ${kinds.map((kind) => html`<h2 class="column">${clientNames[kind]}</h2>`)}
-          ${networks.map((network) => row(network, kinds, cells))}
+          ${networks.map((network) => row(network, kinds, result))}
         </div>
         ${legend}
         <footer>
@@ -50,7 +50,7 @@ export function labPage(result: LabResult): string {
     </html> `.text;
 }
 
-function row(network: LabNetwork, kinds: readonly ClientKind[], cells: readonly LabCell[]): Html {
+function row(network: LabNetwork, kinds: readonly ClientKind[], { cells, notYet }: LabResult): Html {
   const ofNetwork = cells.filter(({ profile }) => profile === network.profile);
   const ended = ofNetwork.flatMap(({ attempts }) => attempts.filter(hasEnded));
   const slowest = Math.max(1, ...ended.map(({ ms }) => ms));
@@ -61,13 +61,15 @@ function row(network: LabNetwork, kinds: readonly ClientKind[], cells: readonly 
     </section>
     ${kinds.map((kind) => {
       const cell = ofNetwork.find(({ client }) => client === kind);
-      return cell === undefined ? html`<div></div>` : card(cell, slowest);
+      if (cell !== undefined) return card(cell, slowest);
+      const reason = notYet.find(({ profile, client }) => profile === network.profile && client === kind)?.reason;
+      return reason === undefined ? html`<div></div>` : html`<p class="small">Not yet possible: ${reason}.</p>`;
     })}`;
 }
 
 /** What the network itself counted, so that one which did nothing is seen. */
-function facts({ stopped, link }: LabNetwork): Html {
-  const items: string[] = [];
+function facts({ stopped, facts, link }: LabNetwork): Html {
+  const items: string[] = [...facts];
   if (stopped > 0) items.push(`${stopped.toLocaleString('en-US')} packets stopped by the firewall`);
   if (link !== null) {
     const percent = (part: number, whole: number): string => `${((part / Math.max(1, whole)) * 100).toFixed(1)} %`;
@@ -82,15 +84,15 @@ function facts({ stopped, link }: LabNetwork): Html {
 }
 
 function card(cell: LabCell, slowest: number): Html {
-  const { ok, rung, joinMs, lost, received, problem, attempts, runs } = cell;
+  const { ok, rung, joinMs, refusal, lost, received, problem, attempts, runs } = cell;
   const good = runs.filter((run) => run.ok).length;
   const times = runs.flatMap((run) => (run.ok ? (run.joinMs ?? []) : []));
   const expected = received + lost;
   return html`<article class="cell ${ok ? 'good' : 'bad'}">
     <p class="client">${clientNames[cell.client]}</p>
     <div class="headline">
-      <span class="rung">${rung ?? 'no media'}</span>
-      ${joinMs === null ? html`` : html`<span class="time"><b>${joinMs.toLocaleString('en-US')}</b> ms to first media</span>`}
+      <span class="rung">${rung ?? refusal ?? 'no media'}</span>
+      ${joinMs === null ? html`` : html`<span class="time"><b>${joinMs.toLocaleString('en-US')}</b> ms to ${refusal === null ? 'first media' : 'this answer'}</span>`}
     </div>
     ${ladder(rung, attempts)} ${problem === null ? html`` : html`<p class="problem">${problem}</p>`}
     ${

@@ -1,15 +1,15 @@
 /** The matrix on a terminal. */
 import type { RungAttempt } from '../../client/index.ts';
 import type { CellRun } from './cell.ts';
-import type { LabCell } from './result.ts';
+import type { CellNotYet, LabCell } from './result.ts';
 
-export function formatMatrix(cells: readonly LabCell[]): string {
+export function formatMatrix(cells: readonly LabCell[], notYet: readonly CellNotYet[] = []): string {
   const header = ['profile', 'client', '', 'rung', 'joined in', 'lost', 'attempts'];
   const rows = cells.map((cell) => [
     cell.profile,
     cell.client,
     cell.ok ? 'ok' : 'RED',
-    cell.rung ?? '–',
+    cell.rung ?? cell.refusal ?? '–',
     formatJoin(cell),
     formatLoss(cell),
     cell.ok ? formatAttempts(cell.attempts) : (cell.problem ?? ''),
@@ -26,12 +26,13 @@ export function formatMatrix(cells: readonly LabCell[]): string {
     line(widths.map((width) => '─'.repeat(width))),
     ...rows.map(line),
     '',
-    `${String(green)} of ${String(cells.length)} connected, with media both ways.`,
+    `${String(green)} of ${String(cells.length)} green: connected with media both ways, or told at once why not.`,
+    ...notYet.map(({ profile, client, reason }) => `Not yet possible: ${client} in ${profile}: ${reason}.`),
   ].join('\n');
 }
 
-export function formatRun({ ok, rung, joinMs, problem }: CellRun): string {
-  return ok ? `${rung ?? ''} in ${formatMs(joinMs)}` : `RED: ${problem ?? ''}`;
+export function formatRun({ ok, rung, refusal, joinMs, problem }: CellRun): string {
+  return ok ? `${rung ?? refusal ?? ''} in ${formatMs(joinMs)}` : `RED: ${problem ?? ''}`;
 }
 
 /** The median, and the extremes where there are several runs. */

@@ -31,7 +31,7 @@ export interface Namespace {
   /** Starts a program, which is killed with the lab at the latest. */
   spawn(command: readonly string[], options?: SpawnOptions): ChildProcess;
   /** Starts a compiled module as a Node process with a channel for messages. */
-  fork(module: string): ChildProcess;
+  fork(module: string, environment?: Readonly<Record<string, string>>): ChildProcess;
 }
 
 export interface Lab {
@@ -112,11 +112,11 @@ async function createNamespace(name: string): Promise<Namespace> {
     run: (command, input) => runCommand([...prefix, ...command], input),
     spawn: (command, options = {}) =>
       spawn('ip', [...prefix.slice(1), ...command], { env: labEnvironment(), ...options }),
-    fork: (module) =>
+    fork: (module, environment = {}) =>
       fork(module, {
         execPath: 'ip',
         execArgv: [...prefix.slice(1), process.execPath],
-        env: labEnvironment(),
+        env: { ...labEnvironment(), ...environment },
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       }),
   };

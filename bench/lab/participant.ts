@@ -12,6 +12,8 @@ export interface ParticipantOptions {
   readonly room: string;
   readonly name: string;
   readonly timeoutMs: number;
+  /** PEM of an authority to trust besides the usual ones; absent: any certificate is taken. */
+  readonly ca?: string;
 }
 
 /** What a participant knows of its call at this moment. */
@@ -36,7 +38,7 @@ let triedBeforeTheEnd: RungAttempt[] = [];
 
 serveCommands({
   /** Resolves when media can flow. */
-  async join({ url, room, name, timeoutMs }: ParticipantOptions): Promise<void> {
+  async join({ url, room, name, timeoutMs, ca }: ParticipantOptions): Promise<void> {
     const clip = await loadClip(clipFiles);
     joinedAt = performance.now();
     firstPacketAt = null;
@@ -46,7 +48,7 @@ serveCommands({
         room,
         name,
         timeoutMs,
-        insecure: true,
+        ...(ca === undefined ? { insecure: true } : { ca }),
         onAttempt: (attempt) => triedBeforeTheEnd.push(attempt),
       });
     } catch (error) {

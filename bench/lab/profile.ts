@@ -1,5 +1,6 @@
 /** What describes one network of the lab: a file in profiles/ each. */
 import type { Rung } from '../../tunnel-protocol/index.ts';
+import type { StartIntermediary } from './intermediary.ts';
 import type { EmulatedLink } from './namespaces.ts';
 
 export const clientKinds = ['chromium', 'node'] as const;
@@ -14,6 +15,16 @@ export interface Profile {
   readonly firewall?: string;
   /** Delay, loss and rate between the router and the edge; absent: a plain wire. */
   readonly link?: EmulatedLink;
+  /** What stands on the router besides the firewall. */
+  readonly intermediary?: StartIntermediary;
+  /** Programs that this takes, of the Debian packages of the same names. */
+  readonly programs?: readonly string[];
+  /** Cells that cannot be green so far, with the reason. They are shown, and not run. */
+  readonly notYet?: Readonly<Partial<Record<ClientKind, string>>>;
+  /** How long media is watched at least, where what the network does takes its time. */
+  readonly watchSeconds?: number;
+  /** Nobody gets through here: codes of errors, one of which the client must come to by itself within these seconds. */
+  readonly refusal?: { readonly codes: readonly string[]; readonly seconds: number };
   /** The rungs on which media may end here; another one makes the cell red, for something better was missed or leaked. */
   readonly rungs: Readonly<Record<ClientKind, readonly Rung[]>>;
   /** From the call of `join` until media must have flowed both ways. */

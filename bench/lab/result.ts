@@ -19,6 +19,7 @@ export interface LabCell {
   readonly attempts: readonly RungAttempt[];
   readonly problem: string | null;
   readonly runs: readonly CellRun[];
+  readonly refusal: string | null;
 }
 
 /** How a profile's network behaved, so that a profile that did nothing is seen. */
@@ -27,29 +28,43 @@ export interface LabNetwork {
   readonly summary: string;
   /** Packets that the firewall dropped or rejected. */
   readonly stopped: number;
+  /** What the program on the router says that it did; empty without one. */
+  readonly facts: readonly string[];
   /** Of the emulated link; null with a plain wire. */
   readonly link: { readonly up: DirectionCounters; readonly down: DirectionCounters } | null;
+}
+
+/** A cell that is declared impossible so far. */
+export interface CellNotYet {
+  readonly profile: string;
+  readonly client: ClientKind;
+  readonly reason: string;
 }
 
 export interface LabResult extends ResultFile {
   readonly cells: readonly LabCell[];
   readonly networks: readonly LabNetwork[];
+  readonly notYet: readonly CellNotYet[];
 }
 
 export function labCell(profile: Profile, client: ClientKind, runs: readonly CellRun[]): LabCell {
   const byTime = [...runs].sort((a, b) => (a.joinMs ?? Infinity) - (b.joinMs ?? Infinity));
   const telling = runs.find(({ ok }) => !ok) ?? byTime[Math.floor((byTime.length - 1) / 2)];
   if (telling === undefined) throw new RangeError('a cell without a run');
-  const { rung, joinMs, lost, received, attempts, problem } = telling;
+  const { rung, joinMs, refusal, lost, received, attempts, problem } = telling;
   const ok = runs.every((run) => run.ok);
-  return { profile: profile.name, client, ok, rung, joinMs, lost, received, attempts, problem, runs };
+  return { profile: profile.name, client, ok, rung, joinMs, refusal, lost, received, attempts, problem, runs };
 }
 
-export function labResult(cells: readonly LabCell[], networks: readonly LabNetwork[]): LabResult {
-  return { ...resultFile('lab', cells.flatMap(figuresOf)), cells, networks };
+export function labResult(
+  cells: readonly LabCell[],
+  networks: readonly LabNetwork[],
+  notYet: readonly CellNotYet[] = [],
+): LabResult {
+  return { ...resultFile('lab', cells.flatMap(figuresOf)), cells, networks, notYet };
 }
 
 function figuresOf({ profile, client, runs }: LabCell): readonly Figure[] {
-  const times = runs.flatMap(({ ok, joinMs }) => (ok && joinMs !== null ? joinMs : []));
+  const times = runs.flatMap(({ ok, rung, joinMs }) => (ok && rung !== null ? (joinMs ?? []) : []));
   return times.length === 0 ? [] : [figure(`lab.${profile}.${client}.join_ms`, 'ms', summarize(times))];
 }
