@@ -47,6 +47,8 @@ export interface EdgeLimits {
   readonly strangers: RateLimit;
   readonly maxParticipantsPerRoom: number;
   readonly sessionGraceMs: number;
+  /** From a connection to the public TCP port to the first bytes that say what it is, TLS handshake included. */
+  readonly openingTimeoutMs: number;
 }
 
 const defaultLimits: EdgeLimits = {
@@ -54,6 +56,7 @@ const defaultLimits: EdgeLimits = {
   strangers: { burst: 400, perSecond: 200 },
   maxParticipantsPerRoom: 200,
   sessionGraceMs: 30_000,
+  openingTimeoutMs: 5_000,
 };
 
 /** What a started edge is. */
@@ -296,7 +299,11 @@ class EdgeProcess implements Edge {
       log,
     });
     const publicTcp = await PublicPort.create(
-      { engine: config.engine, certificates: certificates.set, demux: { proxySenders: config.proxyFrom } },
+      {
+        engine: config.engine,
+        certificates: certificates.set,
+        demux: { proxySenders: config.proxyFrom, openingTimeoutMs: this.#limits.openingTimeoutMs },
+      },
       { application, turn, iceTcp, libc: this.#libc, log },
     );
     this.#undo.push(() => publicTcp.close());

@@ -14,9 +14,11 @@ import type { ArrivalReading, ProbeOrder } from './testing/udp-probe.ts';
 const module = fileURLToPath(new URL('./testing/udp-probe.js', import.meta.url));
 const port = 9_000;
 const headerBytes = 28;
-const windows = 12;
 
-t.setTimeout(55_000);
+/** How long a busy machine may take to have one quiet window. */
+const patienceMs = 40_000;
+
+t.setTimeout(100_000);
 
 /** A probe in the client's namespace and one that listens in the edge's, with this link between them both ways. */
 function withProbes(
@@ -43,7 +45,8 @@ async function probe(near: WorkerProcess, order: Omit<ProbeOrder, 'address' | 'p
 t.test('25 ms each way make a round trip of 50 ms', { skip: labMissing }, (t) =>
   withProbes('delay=25', true, async (near) => {
     let median = Infinity;
-    for (let window = 0; window < windows && median > 53; window++) {
+    const until = performance.now() + patienceMs;
+    while (median > 53 && performance.now() < until) {
       const roundTrips = await probe(near, { count: 100, bytes: 100, burst: 1, intervalMs: 4 });
       roundTrips.sort((a, b) => a - b);
       t.equal(roundTrips.length, 100, 'nothing is lost');
@@ -80,7 +83,8 @@ t.test('a rate of 5 Mbit/s, offered twice as much', { skip: labMissing }, (t) =>
   withProbes('rate=5000,queue=2000000', false, async (near, far) => {
     const bytes = 1_200;
     let best = Infinity;
-    for (let window = 0; window < windows && Math.abs(best - 5) > 0.5; window++) {
+    const until = performance.now() + patienceMs;
+    while (Math.abs(best - 5) > 0.5 && performance.now() < until) {
       await probe(near, { count: 1_000, bytes, burst: 10, intervalMs: 10 });
       const { count, ms } = (await far.call('arrivals')) as ArrivalReading;
       const megabitsPerSecond = ((count - 1) * (bytes + headerBytes) * 8) / (ms * 1_000);

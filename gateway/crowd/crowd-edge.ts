@@ -5,7 +5,7 @@ import path from 'node:path';
 import { createSfu, type Sfu } from '../../sfu/index.ts';
 import { createTurnCredentials } from '../../turn/index.ts';
 import { loadConfig } from '../config.ts';
-import { createEdge, type EdgeInfo } from '../edge.ts';
+import { createEdge, type EdgeInfo, type EdgeLimits } from '../edge.ts';
 import { joinWithIce, type IcePeer } from '../testing/ice-peer.ts';
 import type { CrowdPlan } from './plan.ts';
 
@@ -25,10 +25,9 @@ export interface CrowdEdge {
   close(): Promise<void>;
 }
 
-/** `sessionGraceMs`: how long a session stays without a connection. */
 export async function startCrowdEdge(
   environment: Readonly<Record<string, string>>,
-  sessionGraceMs: number,
+  limits: Partial<EdgeLimits>,
 ): Promise<CrowdEdge> {
   const folder = await mkdtemp(path.join(tmpdir(), 'sallyport-crowd-'));
   await writeFile(path.join(folder, 'index.html'), '<!doctype html><title>crowd</title>');
@@ -54,7 +53,7 @@ export async function startCrowdEdge(
       log: { debug: silent, info: silent, warn: silent, error: (_, message) => errors.push(message) },
       pageFolder: folder,
       createSfu: (config, deps) => (made = createSfu(config, deps)),
-      limits: { sessions: unlimited, maxParticipantsPerRoom: 10_000, sessionGraceMs },
+      limits: { sessions: unlimited, maxParticipantsPerRoom: 10_000, ...limits },
     },
   );
   const peers: IcePeer[] = [];

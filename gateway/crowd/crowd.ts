@@ -24,7 +24,11 @@ export interface CrowdResult {
 
 /** So many connections of each kind. Rejects when the crowd's process ends early. */
 export async function crowd(count: number, environment: Readonly<Record<string, string>> = {}): Promise<CrowdResult> {
-  const edge = await startCrowdEdge(environment, longerThanAnyRunMs);
+  const edge = await startCrowdEdge(environment, {
+    sessionGraceMs: longerThanAnyRunMs,
+    // Edge and clients share one machine: a handshake that waits for the processor is no slow client.
+    openingTimeoutMs: longerThanAnyRunMs,
+  });
   try {
     return { ...(await meet(edge, count)), engine: edge.info.engine, errors: edge.errors };
   } finally {

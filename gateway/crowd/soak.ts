@@ -33,7 +33,7 @@ interface Holding {
   readonly gauges: Readonly<Record<string, number>>;
 }
 
-const edge = await startCrowdEdge({ SALLYPORT_ENGINE: engine }, sessionGraceMs);
+const edge = await startCrowdEdge({ SALLYPORT_ENGINE: engine }, { sessionGraceMs });
 const plan = await edge.plan(64);
 let unserved = 0;
 try {

@@ -9,6 +9,9 @@ export interface OpeningLimits {
   readonly maxOpeningsPerClient: number;
 }
 
+/** A timer that is so late was held up by this process, not by clients: what they sent meanwhile is looked at first. */
+const stallMs = 250;
+
 /** One of them. `release` when it is decided or gone; afterwards `cut` is never called, as it is not called twice. */
 export class Opening {
   readonly deadlineMs: number;
@@ -42,9 +45,15 @@ export class Openings {
   readonly #open = new Set<Opening>();
   readonly #perClient = new Map<string, number>();
   #timer: NodeJS.Timeout | null = null;
+  #dueAt = 0;
   readonly #expire = (): void => {
     this.#timer = null;
     const now = performance.now();
+    const lateMs = now - this.#dueAt;
+    if (lateMs >= stallMs) {
+      this.#armFor(now + lateMs);
+      return;
+    }
     for (const opening of this.#open) {
       if (opening.deadlineMs > now) break;
       this.remove(opening);
@@ -115,7 +124,14 @@ export class Openings {
     if (this.#timer !== null) return;
     const [oldest] = this.#open;
     if (oldest === undefined) return;
+    this.#armFor(oldest.deadlineMs);
+  }
+
+  #armFor(at: number): void {
+    const now = performance.now();
     // A little later than the deadline, so that one look is enough for it.
-    this.#timer = setTimeout(this.#expire, Math.max(1, Math.ceil(oldest.deadlineMs - performance.now()))).unref();
+    const waitMs = Math.max(1, Math.ceil(at - now));
+    this.#dueAt = now + waitMs;
+    this.#timer = setTimeout(this.#expire, waitMs).unref();
   }
 }
