@@ -67,7 +67,8 @@ t.test('UDP does not answer: nothing waits for it, and the attempts tell', async
     t.equal(call.rung, 'websocket');
     t.same(await changed, { from: 'websocket', to: 'turn-tcp', reason: 'better-rung-proven' });
   }
-  const attempts = new Map(call.attempts.map((attempt) => [attempt.rung, attempt]));
+  // The first of each rung: what failed is tried again while the better one is being proven.
+  const attempts = new Map(call.attempts.map((attempt) => [attempt.rung, attempt] as const).reverse());
   t.match(attempts.get('turn-udp'), { outcome: 'skipped', reason: 'the edge offers none' });
   t.match(attempts.get('websocket'), { outcome: 'connected' });
   t.match(attempts.get('turn-tcp'), { outcome: 'connected' });
