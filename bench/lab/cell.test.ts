@@ -26,7 +26,7 @@ t.test('cells are green or red for the right reasons', { skip: labMissing, timeo
     const client = new NodeParticipant(lab.client, edge.url, 'Client');
     const run = async (profile: Profile): Promise<CellRun> => {
       await lab.setFirewall(profile.firewall ?? '');
-      return runCell({ profile, kind: 'node', client, peer, room: profile.name, watchMs: 500 });
+      return runCell({ profile, kind: 'node', client, peer, room: profile.name, watchMs: 2_000 });
     };
 
     const inTheOpen = await run(open);
