@@ -77,6 +77,7 @@ export class TunnelPath implements Path, Flushable {
   #flushQueued = false;
   #patient = false;
   #opened = false;
+  #isSessions = false;
   /** The client said in `open` that it credits. */
   #clientCredits = false;
   /** It is the first frame that a client gets: credits come after it. */
@@ -118,6 +119,11 @@ export class TunnelPath implements Path, Flushable {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** The client asked by `open` that this connection carries its session. */
+  get isSessions(): boolean {
+    return this.#isSessions;
   }
 
   get deliveryRate(): number | null {
@@ -295,6 +301,7 @@ export class TunnelPath implements Path, Flushable {
     }
     // Pings may come before it.
     if (frame[0] === controlType.open && frame.length >= helloBytes) {
+      this.#isSessions = true;
       this.#clientCredits = (u16(frame, capabilitiesOffset) & capability.credit) !== 0;
     }
     this.#opened = true;

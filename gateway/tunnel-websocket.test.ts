@@ -3,6 +3,7 @@ import t from 'tap';
 import {
   closeCodes,
   ControlEndpoint,
+  controlType,
   decodeControlFrame,
   encodeControlFrame,
   encodeFrame,
@@ -101,7 +102,13 @@ for (const engine of ['auto', 'node'] as const) {
       t.match(tooSoon, { status: 409, body: /no-tunnel/ });
       const forged = await webSocket(edge.port, audioPath, tunnelProtocols(`${resumeToken.slice(0, -4)}AAAA`));
       t.match(forged, { status: 401 });
-      const main = await openWebSocket(edge.port, path, protocols);
+      const waiting = await openWebSocket(edge.port, path, protocols);
+      t.match(await webSocket(edge.port, audioPath, protocols), { status: 409 }, 'not for one that only waits');
+      const { socket: main } = await openControl(edge, resumeToken);
+      const another = await openWebSocket(edge.port, path, protocols);
+      waiting.ws.close();
+      another.ws.close();
+      await Promise.all([waiting.closed, another.closed]);
       const first = await openWebSocket(edge.port, audioPath, protocols);
       const second = await openWebSocket(edge.port, audioPath, protocols);
       t.match(await first.closed, { code: closeCodes.replaced.wire }, 'there is one');
@@ -134,13 +141,20 @@ for (const engine of ['auto', 'node'] as const) {
 
 async function openControl(
   edge: TestEdge,
+  known?: string,
 ): Promise<{ readonly socket: TestSocket; readonly control: ControlEndpoint; readonly resumeToken: string }> {
-  const { resumeToken } = await openSession(edge);
+  const resumeToken = known ?? (await openSession(edge)).resumeToken;
   const socket = await openWebSocket(edge.port, path, tunnelProtocols(resumeToken));
   const control = new ControlEndpoint({ role: 'client', now: 0 });
   control.connected(0);
   flush(control, socket);
+  if (known !== undefined) await nextWelcome(socket);
   return { socket, control, resumeToken };
+}
+
+async function nextWelcome(socket: TestSocket): Promise<void> {
+  const types: (number | undefined)[] = [];
+  while (!types.includes(controlType.welcome)) forEachFrame(await socket.next(), (frame) => types.push(frame[0]));
 }
 
 function flush(control: ControlEndpoint, socket: TestSocket): void {

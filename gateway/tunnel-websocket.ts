@@ -34,8 +34,8 @@ export class TunnelWebSocket implements WebSocketRoute {
   readonly #deps: TunnelWebSocketDeps;
   readonly #flushes = new FlushQueue();
   readonly #open = new Set<TunnelPath>();
-  /** By session, the connection that came last. */
-  readonly #mains = new Map<string, MainConnection>();
+  /** By session, in the order in which they came; several while its client tries another one. */
+  readonly #mains = new Map<string, Set<MainConnection>>();
 
   constructor(deps: TunnelWebSocketDeps) {
     this.#deps = deps;
@@ -56,8 +56,8 @@ export class TunnelWebSocket implements WebSocketRoute {
     if (head.query !== audioQuery) {
       return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attach(session, socket) };
     }
-    const main = this.#mains.get(session);
-    if (main !== undefined) {
+    const main = this.#mainOf(session);
+    if (main !== null) {
       return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attachAudio(main, socket) };
     }
     counters.tunnelsRefused++;
@@ -96,7 +96,8 @@ export class TunnelWebSocket implements WebSocketRoute {
     counters.tunnelsAccepted++;
     this.#open.add(path);
     const main: MainConnection = { path, audio: null };
-    this.#mains.set(session, main);
+    const mains = this.#mains.get(session) ?? new Set<MainConnection>();
+    this.#mains.set(session, mains.add(main));
     try {
       sfu.attach(session, path);
     } catch (error) {
@@ -114,11 +115,18 @@ export class TunnelWebSocket implements WebSocketRoute {
       closed: () => {
         path.handleClosed();
         this.#open.delete(path);
-        if (this.#mains.get(session) === main) this.#mains.delete(session);
+        mains.delete(main);
+        if (mains.size === 0 && this.#mains.get(session) === mains) this.#mains.delete(session);
         this.#replaceAudio(main, null);
         sfu.detach(path);
       },
     };
+  }
+
+  /** Of those that their client opened, the latest; null when there is none. */
+  #mainOf(session: string): MainConnection | null {
+    const opened = [...(this.#mains.get(session) ?? [])].filter(({ path }) => path.isSessions && !path.closed);
+    return opened.at(-1) ?? null;
   }
 
   /** What comes there counts as having come on the main connection. */
