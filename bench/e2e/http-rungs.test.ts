@@ -40,12 +40,9 @@ for (const rung of ['http-stream', 'long-poll'] as const) {
           packetsOf(await trackOf(call, mainVideo), 60),
           packetsOf(await trackOf(call, mainAudio), 60),
         ]);
-        // What grows too old on a machine that does other work is dropped on purpose; but not for long.
-        const { packetsLost, packetsReceived } = await statsUntil(
-          call,
-          (stats) => stats.packetsSent > 60 && stats.packetsLost <= stats.packetsReceived / 10,
-        );
-        t.ok(packetsReceived > 0, `${String(packetsLost)} of ${String(packetsReceived)} packets lost`);
+        const { packetsLost, packetsReceived } = await statsUntil(call, ({ packetsSent }) => packetsSent > 60);
+        // What grows too old on a machine that does other work is dropped on purpose.
+        t.ok(packetsLost <= packetsReceived / 10, `${String(packetsLost)} of ${String(packetsReceived)} packets lost`);
       }
       const [ada, grace] = calls;
       const updated = new Promise<unknown>((resolve) => {

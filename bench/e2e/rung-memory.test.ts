@@ -52,13 +52,14 @@ t.test('where UDP does not pass, the second join does not wait for it, but still
   const asked = relay.datagrams;
   const waits: number[] = [];
   let second = first;
-  // A machine that is busy lets anything wait now and then.
-  while (waits.length < 10 && !(Math.min(...waits) < waitedMs(first))) {
+  // A machine that is busy lets anything wait now and then: the middle one of three counts.
+  while (waits.length < 3) {
     second = await joined(edge.url, { ...options, name: `Grace ${String(waits.length)}` });
     t.equal(second.rung, 'websocket');
     waits.push(waitedMs(second));
   }
-  t.ok(Math.min(...waits) < waitedMs(first), `${waits.map((ms) => ms.toFixed(1)).join(', ')} ms`);
+  const [, median = NaN] = waits.toSorted((a, b) => a - b);
+  t.ok(median < waitedMs(first), `${median.toFixed(1)} < ${waitedMs(first).toFixed(1)} ms`);
   await packetsOf(await trackOf(second, audioSlotMids[0]), 30);
   t.ok(relay.datagrams > asked, 'UDP is tried beside');
   t.comment(
