@@ -1,3 +1,4 @@
+/** Every outcome of the race on a virtual clock; long because each order of events is a case of its own. */
 import fc from 'fast-check';
 import t from 'tap';
 import type { ControlRung } from '../../tunnel-protocol/index.ts';

@@ -58,7 +58,7 @@ export async function runJoin(args: JoinArguments, out: JoinOutput, signal: Abor
 async function join(client: Client, args: JoinArguments, report: JoinReport, signal: AbortSignal): Promise<NodeCall> {
   const steps = {
     session: 'admitted by the edge',
-    control: 'control channel is up over websocket',
+    control: 'control channel is up',
     negotiated: 'offer and answer exchanged',
     media: 'media can flow',
   } as const;

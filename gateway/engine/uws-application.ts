@@ -1,7 +1,8 @@
 /**
  * An application served by uWebSockets.js. Its rules that shape this file: a request object lives only until its handler
  * returns; every answer after that must be corked and not given once aborted; a socket must not be touched once it
- * closed (it throws); `send` returns 2 for a message it dropped; message memory is taken away on return.
+ * closed (it throws); `send` returns 2 for a message it dropped; message memory is taken away on return. They hold for
+ * requests, streams and WebSockets alike, so all three stand here, and the file is long.
  */
 import { STATUS_CODES } from 'node:http';
 import type * as uws from 'uWebSockets.js';

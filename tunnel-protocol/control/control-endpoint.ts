@@ -1,7 +1,8 @@
 /**
  * One end of a session's control channel, sans-I/O: it outlives connections and loses no message between them.
  * Feed it `connected`, `disconnected` and `handle`; after each call drain `nextEvent` and `nextOutput`, and wake it by
- * `handleTimeout` at `nextTimeout`. All times are milliseconds of one monotonic clock of the caller's.
+ * `handleTimeout` at `nextTimeout`. All times are milliseconds of one monotonic clock of the caller's. Long because what it
+ * sends next depends on all that it holds; what it holds stands in files of its own.
  */
 import type { AfterClose, CloseCode } from './close-codes.ts';
 import { afterClose, closeCodeOf, closeCodes } from './close-codes.ts';

@@ -1,3 +1,4 @@
+/** Flow control from both ends over virtual links; long because good, bad and hostile peers share one set-up. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
