@@ -1,6 +1,6 @@
 /** Puts the SFU together, and gives every datagram to whom it is for. The only timer and the only clock are here. */
 import * as nodeCrypto from 'node:crypto';
-import { classifyDatagram, datagramClass, PacketSlab, srtpCryptoFrom, u32 } from '../tunnel-protocol/index.ts';
+import { classifyDatagram, datagramClass, srtpCryptoFrom, u32 } from '../tunnel-protocol/index.ts';
 import type { CloseCode, Path, Publication } from '../tunnel-protocol/index.ts';
 import { createCounters, gatherCounters } from './counters.ts';
 import { createDtlsIdentity } from './dtls/index.ts';
@@ -73,7 +73,6 @@ class SfuNode implements Sfu {
       counters: this.#counters,
       random: this.#deps.random,
       now: this.#deps.now,
-      slab: new PacketSlab(),
       candidates: this.#config.candidates,
       ...(this.#deps.onRung === undefined ? {} : { onRung: this.#deps.onRung }),
     };

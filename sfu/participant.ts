@@ -5,7 +5,6 @@
 import { audioSlotMids, controlRungs, decodeRtcp, u32, videoSlotMids } from '../tunnel-protocol/index.ts';
 import type {
   ControlRung,
-  PacketSlab,
   ParticipantInfo,
   ParticipantStatus,
   PathReport,
@@ -38,7 +37,6 @@ export interface ParticipantDeps extends TransportDeps {
   /** Monotonic ms: DTLS has timers of its own, whose events come with no time. */
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
-  readonly slab: PacketSlab;
   readonly candidates: readonly Candidate[];
   readonly onRung?: (move: RungMove) => void;
 }
@@ -79,7 +77,7 @@ export class Participant {
     events: ControlSessionEvents,
     now: number,
   ) {
-    const { counters, random, slab } = deps;
+    const { counters, random } = deps;
     this.#deps = deps;
     this.#openedAt = now;
     this.session = session;
@@ -93,7 +91,7 @@ export class Participant {
     const ssrc = this.#slots.get(videoSlotMids[0])?.media ?? 0;
     this.control = new ControlSession(epoch, events, counters.sfu, now);
     this.ingress = new Ingress({ counters: counters.sfu, ssrc, cname: this.#cname });
-    this.egress = new Egress({ counters: counters.sfu, random, slab, cname: this.#cname, ssrcs: this.#slots });
+    this.egress = new Egress({ counters: counters.sfu, random, cname: this.#cname, ssrcs: this.#slots });
   }
 
   can(permission: Permission): boolean {

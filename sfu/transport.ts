@@ -2,7 +2,7 @@
  * A transport: one ICE-lite agent, one DTLS session (this side is always the server) and one SRTP context. It receives on
  * every validated path and sends on the nominated one; when the nomination moves, nothing else changes.
  */
-import { isRtcp, isSrtpError, SrtpSession, transportMeta } from '../tunnel-protocol/index.ts';
+import { isRtcp, isSrtpError, maxDatagramBytes, SrtpSession, transportMeta } from '../tunnel-protocol/index.ts';
 import type {
   DtlsFingerprint,
   DtlsIdentity,
@@ -44,6 +44,11 @@ export interface TransportEvents {
   onClosed(reason: string): void;
 }
 
+/** Leaves room for protection in what a path takes. */
+const maxPacketBytes = maxDatagramBytes - 32;
+/** One for all transports: a packet is protected as soon as it is written. */
+const room = new Uint8Array(maxPacketBytes);
+
 export type TransportState = 'new' | 'connected' | 'closed';
 
 export class Transport {
@@ -60,6 +65,10 @@ export class Transport {
   #state: TransportState = 'new';
   /** Where DTLS came from last, until a path is nominated. */
   #dtlsPath: Path | null = null;
+  /** {@link PacketRoom}. */
+  readonly bytes: Uint8Array = room;
+  readonly at = 0;
+  #opened = 0;
   #sent = 0;
   #sentBytes = 0;
   #received = 0;
@@ -107,7 +116,7 @@ export class Transport {
     return this.#agent.nominated;
   }
 
-  /** True when packets given to `sendRtp` have somewhere to go. */
+  /** True when packets given to `commit` have somewhere to go. */
   get canSend(): boolean {
     return this.#srtp !== null && this.#agent.nominated !== null;
   }
@@ -176,11 +185,18 @@ export class Transport {
     this.#events.onRtp(packet, now);
   }
 
-  /** Sends one RTP packet, in clear; it is only read. False when it went nowhere. */
-  sendRtp(packet: Uint8Array, meta: SendMeta): boolean {
+  /** Room for one RTP packet in clear, which {@link commit} sends. */
+  open(length: number): boolean {
+    if (!this.canSend || length > maxPacketBytes) return false;
+    this.#opened = length;
+    return true;
+  }
+
+  /** Sends what was written since {@link open}. False when it went nowhere. */
+  commit(meta: SendMeta): boolean {
     const path = this.#agent.nominated;
     if (path === null || this.#srtp === null) return false;
-    const datagram = this.#srtp.protectRtp(packet);
+    const datagram = this.#srtp.protectRtp(room.subarray(0, this.#opened));
     if (isSrtpError(datagram)) return false;
     const bytes = datagram.length;
     if (!path.send(datagram, meta)) return false;

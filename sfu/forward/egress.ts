@@ -7,7 +7,7 @@ import {
   ntpFromUnixMs,
   videoSlotMids,
 } from '../../tunnel-protocol/index.ts';
-import type { PacketSlab, RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
+import type { RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
@@ -24,8 +24,6 @@ export const repeatsPerTick = 100;
 export interface EgressOptions {
   readonly counters: SfuCounters;
   readonly random: (length: number) => Uint8Array;
-  /** Shared by all participants. */
-  readonly slab: PacketSlab;
   readonly cname: string;
   /** By mid, for each slot. */
   readonly ssrcs: ReadonlyMap<string, SlotSsrcs>;
@@ -50,9 +48,9 @@ export class Egress {
 
   constructor(options: EgressOptions) {
     this.#options = options;
-    const { counters, slab, random, ssrcs } = options;
+    const { counters, random, ssrcs } = options;
     const nextFrameId = (): number => (this.#frameId = (this.#frameId % 0xffff_ffff) + 1);
-    const shared = { counters, slab, random, nextFrameId, rate: this.#rate };
+    const shared = { counters, random, nextFrameId, rate: this.#rate };
     const stream = (kind: 'audio' | 'video') => (mid: string, slot: number) =>
       new SlotStream(shared, mid, kind, slot === 0, ssrcs.get(mid) ?? { media: 0, rtx: 0 });
     this.video = videoSlotMids.map(stream('video'));
@@ -110,10 +108,7 @@ export class Egress {
     if (this.#output === null) return;
     for (const slot of this.video) slot.select(now);
     const all = now - this.#lastReportAt >= reportIntervalMs;
-    if (all) {
-      this.#lastReportAt = now;
-      for (const slot of this.video) slot.prune(now);
-    }
+    if (all) this.#lastReportAt = now;
     this.#report(this.#output, all, now);
   }
 

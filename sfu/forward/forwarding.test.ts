@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { decodeRtcp, encodeGoodbye, flowLimits, PacketSlab, RtpView } from '../../tunnel-protocol/index.ts';
+import { decodeRtcp, encodeGoodbye, flowLimits, RtpView } from '../../tunnel-protocol/index.ts';
 import type { RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
 import { createCounters } from '../counters.ts';
 import type { SfuCounters } from '../counters.ts';
 import { isOfferError, parseOffer } from '../sdp-offer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
+import { ArrayRoom } from '../testing/array-room.ts';
 import { offered, rtpPacket, vp8 } from '../testing/rtp.ts';
 import { testdata } from '../testing/testdata.ts';
 import { Egress } from './egress.ts';
@@ -40,7 +41,7 @@ class Pair {
     const deliveryRate = (): number | null => this.deliveryRate;
     this.ingress = new Ingress({ counters, ssrc: 1, cname: 'c' });
     const ssrcs = new Map(subscriber.map(({ mid }) => [mid, { media: 100 + Number(mid), rtx: 200 + Number(mid) }]));
-    this.egress = new Egress({ counters, random, slab: new PacketSlab(), cname: 'c', ssrcs });
+    this.egress = new Egress({ counters, random, cname: 'c', ssrcs });
     this.ingress.negotiate(publisher);
     this.egress.negotiate(subscriber, this.now);
     this.ingress.connect(
@@ -55,15 +56,21 @@ class Pair {
       },
       this.now,
     );
+    const room = new ArrayRoom();
     this.egress.connect(
       {
         reliable,
         get deliveryRate() {
           return deliveryRate();
         },
-        sendRtp: (packet, meta) => {
+        get bytes() {
+          return room.bytes;
+        },
+        at: room.at,
+        open: (length) => room.open(length),
+        commit: (meta) => {
           const view = new RtpView();
-          if (view.parse(packet) === null) this.sent.push(view);
+          if (view.parse(room.packet) === null) this.sent.push(view);
           this.metas.push(meta);
           return true;
         },

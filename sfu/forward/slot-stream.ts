@@ -1,12 +1,13 @@
 /** One slot of one subscriber: the continuous outgoing stream, and which layer feeds it. */
 import { flowLimits, lane } from '../../tunnel-protocol/index.ts';
-import type { MediaKind, PacketSlab, Rid, SendMeta } from '../../tunnel-protocol/index.ts';
+import type { MediaKind, Rid, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
 import { FrameMeta } from './frame-meta.ts';
 import type { Layer } from './layer.ts';
 import { PacketHistory } from './packet-history.ts';
+import type { PacketRoom } from './packet-room.ts';
 import { SendStats } from './rtp-stats.ts';
 import type { SentRate } from './sent-rate.ts';
 import type { SourcePacket } from './source-packet.ts';
@@ -48,18 +49,17 @@ const preferences = {
 } as const satisfies Record<string, readonly (Rid | null)[]>;
 
 /** Where a slot's packets go: the subscriber's transport, as far as a slot needs it. */
-export interface SlotOutput {
+export interface SlotOutput extends PacketRoom {
   /** True where packets are not lost on the way, so that none need be kept. */
   readonly reliable: boolean;
   /** Bits per second that the path delivers; null where that is not known to be less than what is sent. */
   readonly deliveryRate: number | null;
-  /** Only read. False when it went nowhere. */
-  sendRtp(packet: Uint8Array, meta: SendMeta): boolean;
+  /** Sends the packet that was written since `open`. False when it went nowhere. */
+  commit(meta: SendMeta): boolean;
 }
 
 export interface SlotShared {
   readonly counters: SfuCounters;
-  readonly slab: PacketSlab;
   readonly random: (length: number) => Uint8Array;
   /** Numbers the video frames of all slots of a subscriber, because they share a path. Never 0. */
   readonly nextFrameId: () => number;
@@ -126,14 +126,12 @@ export class SlotStream {
         kind: this.kind,
         ssrc: this.ssrc,
         rtxSsrc: this.#rtxSsrc,
-        // Both are put in afterwards: they depend on the codec of whoever is shown.
+        // It is put in afterwards: it depends on the codec of whoever is shown.
         payloadType: 0,
-        rtxPayloadType: 0,
         clockRate: this.kind === 'audio' ? 48_000 : 90_000,
         mid: this.mid,
         midExtensionId: section.extensions.mid,
         random: this.#shared.random,
-        slab: this.#shared.slab,
       });
     }
     this.select(now);
@@ -232,29 +230,30 @@ export class SlotStream {
     this.select(now);
   }
 
-  /** Forgets packets that are too old to be repeated. Call about once a second: each keeps more memory alive than its own. */
-  prune(now: number): void {
-    this.#history?.prune(now);
-  }
-
   /** One packet of a layer that this slot listens to. */
   forward(packet: SourcePacket, layer: Layer, now: number): void {
     const rewriter = this.#rewriter;
     const output = this.#output;
     if (rewriter === null || output === null) return;
-    const rewritten = rewriter.rewrite(packet, layer, now);
+    const length = rewriter.rewrite(packet, layer, now, output);
     if (layer === this.#pending && rewriter.current === layer) this.#switched(layer);
-    if (rewritten === null) return;
-    rewritten[1] = ((rewritten[1] as number) & 0x80) | this.#payloadType;
-    const meta = this.kind === 'audio' ? audioMeta : this.#metaOf(packet, now);
-    if (!output.sendRtp(rewritten, meta)) {
+    if (length === 0) return;
+    if (length < 0) {
+      this.#shared.counters.rtp_unsent++;
+      return;
+    }
+    const { bytes, at } = output;
+    bytes[at + 1] = ((bytes[at + 1] as number) & 0x80) | this.#payloadType;
+    if (this.kind === 'video' && !output.reliable) {
+      this.#history ??= new PacketHistory(historyPackets);
+      this.#history.put(bytes, at, length - packet.tail.length, packet.tail, now);
+    }
+    if (!output.commit(this.kind === 'audio' ? audioMeta : this.#metaOf(packet, now))) {
       this.#shared.counters.rtp_unsent++;
       return;
     }
     this.stats.sent(packet.rtp.payloadLength);
-    this.#shared.rate.sent(rewritten.length);
-    if (this.kind === 'video' && !output.reliable)
-      (this.#history ??= new PacketHistory(historyPackets)).put(rewritten, now);
+    this.#shared.rate.sent(length);
   }
 
   /** This stream's timestamp at the moment `now`; null while nobody can tell. */
@@ -305,10 +304,8 @@ export class SlotStream {
     const payloadType = (packet[1] as number) & 0x7f;
     const codec = this.#section?.codecs.find((candidate) => candidate.payloadType === payloadType);
     if (codec === undefined || codec.rtxPayloadType === 0) return false;
-    const repeated = this.#rewriter?.retransmit(packet) ?? null;
-    if (repeated === null) return false;
-    repeated[1] = ((repeated[1] as number) & 0x80) | codec.rtxPayloadType;
-    if (!output.sendRtp(repeated, repeatMeta)) return false;
+    if (this.#rewriter?.retransmit(packet, codec.rtxPayloadType, output) !== true) return false;
+    if (!output.commit(repeatMeta)) return false;
     this.#shared.counters.rtp_repeated++;
     return true;
   }

@@ -1,5 +1,7 @@
 import { isKeyFrame, RtpView, Vp8Descriptor, type RtpError, type VideoCodec } from '../../tunnel-protocol/index.ts';
 
+const nothing = new Uint8Array(0);
+
 /** `audio` stands for every codec whose packets can each be decoded first. */
 export type ForwardedCodec = VideoCodec | 'audio';
 
@@ -14,6 +16,16 @@ export class SourcePacket {
   codec: ForwardedCodec = 'audio';
   /** A decoder can start here. Always true for audio. */
   keyFrame = false;
+  /** Where {@link tail} begins in the packet. */
+  tailOffset = 0;
+  #tail: Uint8Array | null = null;
+
+  /** What passes as it is: all of the payload, but for the part of a VP8 descriptor that is numbered anew. */
+  get tail(): Uint8Array {
+    const { packet, payloadOffset, payloadLength } = this.rtp;
+    return (this.#tail ??=
+      payloadLength === 0 ? nothing : packet.subarray(this.tailOffset, payloadOffset + payloadLength));
+  }
 
   /** `packet` is plain RTP (unprotected). Null when it can be forwarded; `payload`: its VP8 descriptor is broken. */
   read(packet: Uint8Array, codec: ForwardedCodec): RtpError | 'payload' | null {
@@ -21,6 +33,8 @@ export class SourcePacket {
     const error = rtp.parse(packet);
     if (error !== null) return error;
     this.codec = codec;
+    this.#tail = null;
+    this.tailOffset = rtp.payloadOffset;
     if (codec === 'audio') {
       this.keyFrame = true;
     } else if (rtp.payloadLength === 0) {
@@ -28,9 +42,17 @@ export class SourcePacket {
     } else if (codec === 'vp8') {
       if (!this.vp8.parse(packet, rtp.payloadOffset, rtp.payloadLength)) return 'payload';
       this.keyFrame = this.vp8.keyFrame;
+      this.tailOffset = endOfNumbers(this.vp8, rtp.payloadOffset);
     } else {
       this.keyFrame = isKeyFrame(codec, packet, rtp.payloadOffset, rtp.payloadLength);
     }
     return null;
   }
+}
+
+/** Behind the picture id and TL0PICIDX, as far as they are there. */
+function endOfNumbers(vp8: Vp8Descriptor, payloadOffset: number): number {
+  if (vp8.tl0PicIdxOffset >= 0) return vp8.tl0PicIdxOffset + 1;
+  if (vp8.pictureIdBits === 0) return payloadOffset;
+  return vp8.pictureIdOffset + (vp8.pictureIdBits === 7 ? 1 : 2);
 }

@@ -1,15 +1,35 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { concatBytes, ExtensionCursor, putU16, putU32, RtpView, Vp8Descriptor } from '../../tunnel-protocol/index.ts';
+import { ArrayRoom } from '../testing/array-room.ts';
 import { SourcePacket, type ForwardedCodec } from './source-packet.ts';
-import { StreamRewriter, type StreamRewriterOptions } from './stream-rewriter.ts';
+import { StreamRewriter, type SourceKey, type StreamRewriterOptions } from './stream-rewriter.ts';
 
 const random = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => 0x11 * (i + 1));
 /** What the random bytes above mean: first sequence number, timestamp, picture id, TL0PICIDX. */
 const first = { sequenceNumber: 0x1122, timestamp: 0x55667788, pictureId: 0x19aa, tl0PicIdx: 0xbb };
 
-function rewriter(options: Partial<StreamRewriterOptions> = {}): StreamRewriter {
-  return new StreamRewriter({
+/** A rewriter that gives each packet by itself. */
+class PacketRewriter extends StreamRewriter {
+  readonly #room = new ArrayRoom();
+
+  packetOf(packet: SourcePacket, source: SourceKey, now: number): Uint8Array | null {
+    return this.#written(super.rewrite(packet, source, now, this.#room));
+  }
+
+  repeated(packet: Uint8Array): Uint8Array | null {
+    return this.#written(super.retransmit(packet, 101, this.#room) ? packet.length + 2 : 0);
+  }
+
+  #written(length: number): Uint8Array | null {
+    if (length === 0) return null;
+    if (length !== this.#room.packet.length || !this.#room.tidy) throw new Error('not what was opened');
+    return this.#room.packet;
+  }
+}
+
+function rewriter(options: Partial<StreamRewriterOptions> = {}): PacketRewriter {
+  return new PacketRewriter({
     kind: 'video',
     ssrc: 0xaabbccdd,
     payloadType: 100,
@@ -92,24 +112,28 @@ function descriptor(packet: Uint8Array | null): Vp8Descriptor {
 
 void t.test('video begins with a key frame, audio with the next packet', (t) => {
   const video = rewriter();
-  t.equal(video.rewrite(key({ seq: 1 }), 'a', 0), null, 'nobody was chosen');
+  t.equal(video.packetOf(key({ seq: 1 }), 'a', 0), null, 'nobody was chosen');
   t.notOk(video.needsKeyFrame);
   t.equal(video.mapTimestamp(0), null);
   video.switchTo('a');
   t.ok(video.needsKeyFrame);
-  t.equal(video.rewrite(delta({ seq: 1 }), 'a', 0), null);
-  t.equal(video.rewrite(key({ seq: 2 }), 'b', 0), null, "another's key frame");
-  t.equal(video.rewrite(paddingOnly(2), 'a', 0), null);
-  t.equal(view(video.rewrite(key({ seq: 3, ts: 5000 }), 'a', 0)).sequenceNumber, first.sequenceNumber);
+  t.equal(video.packetOf(delta({ seq: 1 }), 'a', 0), null);
+  t.equal(video.packetOf(key({ seq: 2 }), 'b', 0), null, "another's key frame");
+  t.equal(video.packetOf(paddingOnly(2), 'a', 0), null);
+  t.equal(view(video.packetOf(key({ seq: 3, ts: 5000 }), 'a', 0)).sequenceNumber, first.sequenceNumber);
   t.notOk(video.needsKeyFrame);
   t.equal(video.current, 'a');
-  t.equal(video.rewrite(delta({ seq: 1 }), 'a', 0), null, 'from before the switch');
+  t.equal(video.packetOf(delta({ seq: 1 }), 'a', 0), null, 'from before the switch');
 
   const audio = rewriter({ kind: 'audio' });
   audio.switchTo('a');
   t.notOk(audio.needsKeyFrame);
-  t.equal(audio.rewrite(read(rtp({ seq: 9, payload: [], padding: 4 }), 'audio'), 'a', 0), null, 'but not with padding');
-  t.not(audio.rewrite(read(rtp({ seq: 10 }), 'audio'), 'a', 0), null);
+  t.equal(
+    audio.packetOf(read(rtp({ seq: 9, payload: [], padding: 4 }), 'audio'), 'a', 0),
+    null,
+    'but not with padding',
+  );
+  t.not(audio.packetOf(read(rtp({ seq: 10 }), 'audio'), 'a', 0), null);
   t.end();
 });
 
@@ -126,7 +150,7 @@ void t.test('the header is ours, the marker and the payload are theirs', (t) => 
     padding: 3,
   });
   const before = source.slice();
-  const out = view(stream.rewrite(read(source), 'a', 0));
+  const out = view(stream.packetOf(read(source), 'a', 0));
   t.match(out, {
     marker: true,
     payloadType: 100,
@@ -153,16 +177,16 @@ void t.test('mapped extensions pass', (t) => {
   stream.switchTo('a', [{ from: 1, to: 7 }]);
   const source = read(rtp({ seq: 1, extension: [0x10, 0xaa, 0x20, 0xbb] }), 'audio');
   const cursor = new ExtensionCursor();
-  let out = view(stream.rewrite(source, 'a', 0));
+  let out = view(stream.packetOf(source, 'a', 0));
   t.ok(cursor.find(out, 7));
   t.equal(out.packet[cursor.offset], 0xaa);
   t.equal(out.extensionProfile, 0xbede);
-  t.equal(view(stream.rewrite(read(rtp({ seq: 2 }), 'audio'), 'a', 0)).extensionProfile, -1, 'nothing to carry');
+  t.equal(view(stream.packetOf(read(rtp({ seq: 2 }), 'audio'), 'a', 0)).extensionProfile, -1, 'nothing to carry');
 
   stream.switchTo('b', [{ from: 2, to: 200 }]);
   stream.midExtensionId = 9;
   const other = read(rtp({ seq: 1, extension: [0x10, 0xaa, 0x20, 0xbb] }), 'audio');
-  out = view(stream.rewrite(other, 'b', 0));
+  out = view(stream.packetOf(other, 'b', 0));
   t.equal(out.extensionProfile, 0x1000, 'an id above 14 takes the two-byte form');
   t.ok(cursor.find(out, 200));
   t.equal(out.packet[cursor.offset], 0xbb);
@@ -179,7 +203,7 @@ void t.test('padding-only packets leave no gap, lost ones do', (t) => {
   const stream = rewriter();
   stream.switchTo('a');
   const sent = (packet: SourcePacket): number | null => {
-    const out = stream.rewrite(packet, 'a', 0);
+    const out = stream.packetOf(packet, 'a', 0);
     return out === null ? null : view(out).sequenceNumber - first.sequenceNumber;
   };
   t.equal(sent(key({ seq: 65_535 })), 0);
@@ -189,7 +213,7 @@ void t.test('padding-only packets leave no gap, lost ones do', (t) => {
   t.equal(sent(delta({ seq: 5 })), 4, '3 and 4 are missing');
   t.equal(sent(delta({ seq: 4 })), 3, 'late');
   t.equal(sent(delta({ seq: 4 })), null, 'twice');
-  const filler = stream.rewrite(paddingOnly(3), 'a', 0);
+  const filler = stream.packetOf(paddingOnly(3), 'a', 0);
   t.equal(view(filler).sequenceNumber - first.sequenceNumber, 2, 'padding too late to be swallowed fills its gap');
   t.equal(view(filler).payloadLength, 0);
   t.equal(view(filler).paddingLength, 0);
@@ -199,26 +223,26 @@ void t.test('padding-only packets leave no gap, lost ones do', (t) => {
 void t.test('over a switch: one numbering, wall-clock timestamps', (t) => {
   const stream = rewriter();
   stream.switchTo('a');
-  stream.rewrite(key({ seq: 100, ts: 1_000_000 }), 'a', 50);
-  stream.rewrite(delta({ seq: 101, ts: 1_003_000 }), 'a', 84);
-  t.equal(view(stream.rewrite(delta({ seq: 102, ts: 1_003_000 }), 'a', 90)).timestamp, first.timestamp + 3000);
+  stream.packetOf(key({ seq: 100, ts: 1_000_000 }), 'a', 50);
+  stream.packetOf(delta({ seq: 101, ts: 1_003_000 }), 'a', 84);
+  t.equal(view(stream.packetOf(delta({ seq: 102, ts: 1_003_000 }), 'a', 90)).timestamp, first.timestamp + 3000);
   t.equal(stream.mapTimestamp(1_003_000), first.timestamp + 3000);
 
   stream.switchTo('b');
   t.equal(stream.pending, 'b');
-  t.not(stream.rewrite(delta({ seq: 104, ts: 1_006_000 }), 'a', 117), null, 'the old one goes on until then');
-  t.not(stream.rewrite(delta({ seq: 103, ts: 1_003_000 }), 'a', 119), null, 'and its late packets count for nothing');
-  const out = view(stream.rewrite(key({ seq: 9, ts: 77 }), 'b', 157));
+  t.not(stream.packetOf(delta({ seq: 104, ts: 1_006_000 }), 'a', 117), null, 'the old one goes on until then');
+  t.not(stream.packetOf(delta({ seq: 103, ts: 1_003_000 }), 'a', 119), null, 'and its late packets count for nothing');
+  const out = view(stream.packetOf(key({ seq: 9, ts: 77 }), 'b', 157));
   t.equal(out.sequenceNumber, first.sequenceNumber + 5);
   t.equal(out.timestamp, first.timestamp + 6000 + 3600, '40 ms after the last new timestamp');
   t.equal(stream.mapTimestamp(77 + 90), out.timestamp + 90);
-  t.equal(stream.rewrite(delta({ seq: 105 }), 'a', 160), null, 'the old one is out');
+  t.equal(stream.packetOf(delta({ seq: 105 }), 'a', 160), null, 'the old one is out');
 
   stream.switchTo('a');
   stream.switchTo('b');
   t.equal(stream.pending, null, 'taken back');
   stream.switchTo('a');
-  const back = view(stream.rewrite(key({ seq: 300, ts: 5 }), 'a', 100));
+  const back = view(stream.packetOf(key({ seq: 300, ts: 5 }), 'a', 100));
   t.equal(back.timestamp, out.timestamp + 1, 'a clock that stands still does not turn timestamps back');
   t.end();
 });
@@ -226,13 +250,13 @@ void t.test('over a switch: one numbering, wall-clock timestamps', (t) => {
 void t.test('stop, then the same source again', (t) => {
   const stream = rewriter();
   stream.switchTo('a');
-  stream.rewrite(key({ seq: 1 }), 'a', 0);
+  stream.packetOf(key({ seq: 1 }), 'a', 0);
   stream.stop();
-  t.equal(stream.rewrite(delta({ seq: 2 }), 'a', 0), null);
+  t.equal(stream.packetOf(delta({ seq: 2 }), 'a', 0), null);
   stream.switchTo('a');
   t.ok(stream.needsKeyFrame);
-  t.equal(stream.rewrite(delta({ seq: 30_000 }), 'a', 0), null);
-  t.equal(view(stream.rewrite(key({ seq: 50_000 }), 'a', 0)).sequenceNumber, first.sequenceNumber + 1);
+  t.equal(stream.packetOf(delta({ seq: 30_000 }), 'a', 0), null);
+  t.equal(view(stream.packetOf(key({ seq: 50_000 }), 'a', 0)).sequenceNumber, first.sequenceNumber + 1);
   t.end();
 });
 
@@ -247,27 +271,27 @@ void t.test('VP8 picture ids and TL0PICIDX go on over switches', (t) => {
     const { pictureId, tl0PicIdx } = descriptor(packet);
     return [pictureId - first.pictureId, tl0PicIdx - first.tl0PicIdx];
   };
-  t.same(ids(stream.rewrite(key({ seq: 1, payload: frame(0x7fff, 255, true) }), 'a', 0)), [0, 0]);
-  t.same(ids(stream.rewrite(delta({ seq: 2, payload: frame(1, 1, false) }), 'a', 0)), [2, 2]);
-  t.same(ids(stream.rewrite(delta({ seq: 4, payload: frame(2, 1, false) }), 'a', 0)), [3, 2]);
-  t.same(ids(stream.rewrite(delta({ seq: 3, payload: frame(1, 1, false) }), 'a', 0)), [2, 2], 'late');
+  t.same(ids(stream.packetOf(key({ seq: 1, payload: frame(0x7fff, 255, true) }), 'a', 0)), [0, 0]);
+  t.same(ids(stream.packetOf(delta({ seq: 2, payload: frame(1, 1, false) }), 'a', 0)), [2, 2]);
+  t.same(ids(stream.packetOf(delta({ seq: 4, payload: frame(2, 1, false) }), 'a', 0)), [3, 2]);
+  t.same(ids(stream.packetOf(delta({ seq: 3, payload: frame(1, 1, false) }), 'a', 0)), [2, 2], 'late');
 
   stream.switchTo('b');
-  const other = stream.rewrite(key({ seq: 1, payload: frame(5, 77, true) }), 'b', 0);
+  const other = stream.packetOf(key({ seq: 1, payload: frame(5, 77, true) }), 'b', 0);
   t.same(ids(other), [4, 3]);
   t.equal(payloadOf(other).at(-1), 0x5a);
 
   stream.switchTo('c');
   const short = [0x90, 0xc0, 0x7f, 9, 0, 0x5b];
-  const widened = stream.rewrite(key({ seq: 1, payload: short }), 'c', 0);
+  const widened = stream.packetOf(key({ seq: 1, payload: short }), 'c', 0);
   t.same(ids(widened), [5, 4]);
   t.match(descriptor(widened), { pictureIdBits: 15, keyFrame: true });
   t.equal(payloadOf(widened).length, short.length + 1, '7 bits became 15');
   t.equal(payloadOf(widened).at(-1), 0x5b);
-  t.same(ids(stream.rewrite(delta({ seq: 2, payload: [0x90, 0xc0, 0, 10, 1] }), 'c', 0)), [6, 5]);
+  t.same(ids(stream.packetOf(delta({ seq: 2, payload: [0x90, 0xc0, 0, 10, 1] }), 'c', 0)), [6, 5]);
 
   stream.switchTo('d');
-  t.same(payloadOf(stream.rewrite(key({ seq: 1, payload: [0x10, 0, 7] }), 'd', 0)), [0x10, 0, 7], 'none stays none');
+  t.same(payloadOf(stream.packetOf(key({ seq: 1, payload: [0x10, 0, 7] }), 'd', 0)), [0x10, 0, 7], 'none stays none');
   t.end();
 });
 
@@ -275,21 +299,21 @@ void t.test('other codecs pass as they are', (t) => {
   const stream = rewriter();
   stream.switchTo('a');
   const packet = read(rtp({ seq: 1, payload: [0x65, 1, 2, 3] }), 'h264');
-  t.same(payloadOf(stream.rewrite(packet, 'a', 0)), [0x65, 1, 2, 3]);
+  t.same(payloadOf(stream.packetOf(packet, 'a', 0)), [0x65, 1, 2, 3]);
   t.end();
 });
 
 void t.test('RTX', (t) => {
-  t.equal(rewriter().retransmit(new Uint8Array(20)), null, 'without an RTX stream');
-  const stream = rewriter({ rtxSsrc: 0x99, rtxPayloadType: 101 });
+  t.equal(rewriter().repeated(new Uint8Array(20)), null, 'without an RTX stream');
+  const stream = rewriter({ rtxSsrc: 0x99 });
   stream.switchTo('a');
-  const original = stream.rewrite(key({ seq: 1, ts: 5, marker: true, payload: [0x10, 0, 7] }), 'a', 0);
+  const original = stream.packetOf(key({ seq: 1, ts: 5, marker: true, payload: [0x10, 0, 7] }), 'a', 0);
   if (original === null) throw new Error('nothing to repeat');
-  const repeated = view(stream.retransmit(original));
+  const repeated = view(stream.repeated(original));
   t.match(repeated, { ssrc: 0x99, payloadType: 101, marker: true, timestamp: first.timestamp, sequenceNumber: 0x3344 });
   t.same(payloadOf(repeated.packet), [0x11, 0x22, 0x10, 0, 7], 'original sequence number, then the payload');
   t.equal(repeated.extensionLength, view(original).extensionLength);
-  t.equal(view(stream.retransmit(original)).sequenceNumber, 0x3345);
+  t.equal(view(stream.repeated(original)).sequenceNumber, 0x3345);
   t.end();
 });
 
@@ -340,7 +364,7 @@ void t.test('any loss, reordering, duplication, padding and switches: one strict
           const ts = place * 630;
           const isPadding = place % 5 === 3;
           const made = isPadding ? paddingOnly(seq) : place % 7 === 0 ? key({ seq, ts }) : delta({ seq, ts });
-          const out = stream.rewrite(made, source, now);
+          const out = stream.packetOf(made, source, now);
           if (stream.current !== current) {
             current = stream.current;
             epoch++;

@@ -3,7 +3,6 @@ import {
   ExtensionCursor,
   ExtensionWriter,
   needsTwoByteForm,
-  PacketSlab,
   putU16,
   rtpHeaderBytes,
   u16,
@@ -11,6 +10,7 @@ import {
   type MediaKind,
 } from '../../tunnel-protocol/index.ts';
 import { ContinuousCounter } from './continuous-counter.ts';
+import type { PacketRoom } from './packet-room.ts';
 import { SequenceMapper } from './sequence-mapper.ts';
 import type { SourcePacket } from './source-packet.ts';
 
@@ -22,12 +22,9 @@ export interface StreamRewriterOptions {
   /** Written into every packet under this id, which is 1–255; without an id (0) it is not. */
   readonly mid: string;
   readonly midExtensionId: number;
-  /** Both or none: {@link StreamRewriter.retransmit} needs them. */
+  /** {@link StreamRewriter.retransmit} needs it. */
   readonly rtxSsrc?: number;
-  readonly rtxPayloadType?: number;
   readonly random: (length: number) => Uint8Array;
-  /** Where packets come from; several rewriters may share one. */
-  readonly slab?: PacketSlab;
 }
 
 /** A header extension that passes: under `from` in the source's packets, under `to` in ours. Ids are 1–255. */
@@ -51,7 +48,6 @@ const noMapping = new Uint8Array(256);
 export class StreamRewriter {
   readonly ssrc: number;
   readonly #options: StreamRewriterOptions;
-  readonly #slab: PacketSlab;
   readonly #mid: Uint8Array;
   readonly #sequence: SequenceMapper;
   readonly #pictureId: ContinuousCounter;
@@ -77,7 +73,6 @@ export class StreamRewriter {
   constructor(options: StreamRewriterOptions) {
     this.ssrc = options.ssrc;
     this.#options = options;
-    this.#slab = options.slab ?? new PacketSlab();
     this.#mid = new TextEncoder().encode(options.mid);
     if (this.#mid.length > 255) throw new RangeError('a MID has at most 255 bytes');
     this.#midExtensionId = checkedId(options.midExtensionId);
@@ -131,22 +126,23 @@ export class StreamRewriter {
   }
 
   /**
-   * The packet of this stream that carries what `packet` carries, without its padding, CSRCs and unmapped extensions;
-   * null when nothing is to be sent: not the stream's source, padding only, came already, or too old. `now` in ms.
+   * Writes into `room` the packet of this stream that carries what `packet` carries, without its padding, CSRCs and unmapped
+   * extensions. Returns its length; 0 when nothing is to be sent (not the stream's source, padding only, came already, or
+   * too old), -1 when there was no room. `now` in ms.
    */
-  rewrite(packet: SourcePacket, source: SourceKey, now: number): Uint8Array | null {
+  rewrite(packet: SourcePacket, source: SourceKey, now: number, room: PacketRoom): number {
     const { sequenceNumber, timestamp, payloadLength } = packet.rtp;
     if (source === this.#pending && packet.keyFrame && payloadLength > 0) this.#begin(source, packet, now);
-    else if (source !== this.#current) return null;
+    else if (source !== this.#current) return 0;
 
     const newest = this.#sequence.highest;
     if (payloadLength === 0) {
       const hole = this.#sequence.swallow(sequenceNumber);
       // An empty packet: receivers note that it came, and decode nothing.
-      return hole < 0 ? null : this.#write(packet, hole);
+      return hole < 0 ? 0 : this.#write(packet, hole, room);
     }
     const number = this.#sequence.map(sequenceNumber);
-    if (number < 0) return null;
+    if (number < 0) return 0;
     if (number > newest) {
       const mapped = (timestamp + this.#timestampShift) >>> 0;
       if (mapped !== this.#timestamp || this.#timestampAt < 0) {
@@ -154,7 +150,7 @@ export class StreamRewriter {
         this.#timestampAt = now;
       }
     }
-    return this.#write(packet, number);
+    return this.#write(packet, number, room);
   }
 
   /** A timestamp of the current source in this stream's terms, for its sender reports; null without a source. */
@@ -162,25 +158,28 @@ export class StreamRewriter {
     return this.#current === null ? null : (sourceTimestamp + this.#timestampShift) >>> 0;
   }
 
-  /** Repeats a packet that `rewrite` made, on the RTX stream (RFC 4588 section 4); null when there is none. */
-  retransmit(packet: Uint8Array): Uint8Array | null {
-    const { rtxSsrc, rtxPayloadType } = this.#options;
-    if (rtxSsrc === undefined || rtxPayloadType === undefined) return null;
+  /**
+   * Repeats a packet that `rewrite` made, on the RTX stream (RFC 4588 section 4), under this payload type. False when there
+   * is no such stream or no room.
+   */
+  retransmit(packet: Uint8Array, payloadType: number, room: PacketRoom): boolean {
+    const { rtxSsrc } = this.#options;
+    if (rtxSsrc === undefined || !room.open(packet.length + 2)) return false;
     // Ours have no CSRCs and no padding.
     const hasExtension = ((packet[0] as number) & 0x10) !== 0;
     const headerBytes = rtpHeaderBytes + (hasExtension ? 4 + u16(packet, rtpHeaderBytes + 2) * 4 : 0);
-    const repeated = this.#slab.take(packet.length + 2);
-    repeated.set(packet.subarray(0, headerBytes));
+    const { bytes, at } = room;
+    bytes.set(packet.subarray(0, headerBytes), at);
     const fields = this.#fields;
     fields.marker = ((packet[1] as number) & 0x80) !== 0;
-    fields.payloadType = rtxPayloadType;
+    fields.payloadType = payloadType;
     fields.sequenceNumber = this.#rtxSequenceNumber++;
     fields.timestamp = u32(packet, 4);
     fields.ssrc = rtxSsrc;
-    encodeRtpHeaderInto(repeated, 0, fields, hasExtension);
-    putU16(repeated, headerBytes, u16(packet, 2));
-    repeated.set(packet.subarray(headerBytes), headerBytes + 2);
-    return repeated;
+    encodeRtpHeaderInto(bytes, at, fields, hasExtension);
+    putU16(bytes, at + headerBytes, u16(packet, 2));
+    bytes.set(packet.subarray(headerBytes), at + headerBytes + 2);
+    return true;
   }
 
   #begin(source: SourceKey, packet: SourcePacket, now: number): void {
@@ -198,7 +197,7 @@ export class StreamRewriter {
     this.#timestampShift = timestamp - packet.rtp.timestamp;
   }
 
-  #write(packet: SourcePacket, number: number): Uint8Array {
+  #write(packet: SourcePacket, number: number, room: PacketRoom): number {
     const rtp = packet.rtp;
     const isVp8 = packet.codec === 'vp8' && rtp.payloadLength > 0;
     // Picture ids always go out with 15 bits: with 7, a switch could not go on from a source with 15.
@@ -206,37 +205,37 @@ export class StreamRewriter {
 
     const twoByte = this.#needsTwoByteForm(packet);
     const extensionBytes = this.#extensionBytes(packet, twoByte);
-    const written = this.#slab.take(rtpHeaderBytes + extensionBytes + rtp.payloadLength + widened);
+    const length = rtpHeaderBytes + extensionBytes + rtp.payloadLength + widened;
+    if (!room.open(length)) return -1;
+    const { bytes, at } = room;
     const fields = this.#fields;
     fields.marker = rtp.marker;
     fields.payloadType = this.#options.payloadType;
     fields.sequenceNumber = number & 0xffff;
     fields.timestamp = (rtp.timestamp + this.#timestampShift) >>> 0;
     fields.ssrc = this.ssrc;
-    encodeRtpHeaderInto(written, 0, fields, extensionBytes > 0);
-    if (extensionBytes > 0) this.#writeExtensions(packet, written, twoByte);
-
-    const payloadAt = rtpHeaderBytes + extensionBytes;
-    if (isVp8) this.#writeVp8(packet, written, payloadAt, widened);
-    else copyBytes(rtp.packet, rtp.payloadOffset, rtp.payloadLength, written, payloadAt);
-    return written;
+    encodeRtpHeaderInto(bytes, at, fields, extensionBytes > 0);
+    if (extensionBytes > 0) this.#writeExtensions(packet, bytes, at + rtpHeaderBytes, twoByte);
+    if (isVp8) this.#writeVp8Numbers(packet, bytes, at + rtpHeaderBytes + extensionBytes);
+    const { tail } = packet;
+    bytes.set(tail, at + length - tail.length);
+    return length;
   }
 
-  #writeVp8(packet: SourcePacket, written: Uint8Array, payloadAt: number, widened: number): void {
-    const { rtp, vp8 } = packet;
-    const shift = payloadAt - rtp.payloadOffset;
-    const end = rtp.payloadOffset + rtp.payloadLength;
-    if (vp8.pictureIdBits === 0) {
-      copyBytes(rtp.packet, rtp.payloadOffset, rtp.payloadLength, written, payloadAt);
-    } else {
-      const idAt = vp8.pictureIdOffset;
-      const behind = idAt + (vp8.pictureIdBits === 7 ? 1 : 2);
-      copyBytes(rtp.packet, rtp.payloadOffset, idAt - rtp.payloadOffset, written, payloadAt);
-      putU16(written, idAt + shift, 0x8000 | (this.#pictureId.map(vp8.pictureId, vp8.pictureIdBits) & 0x7fff));
-      copyBytes(rtp.packet, behind, end - behind, written, behind + shift + widened);
-    }
-    if (vp8.tl0PicIdxOffset >= 0) {
-      written[vp8.tl0PicIdxOffset + shift + widened] = this.#tl0PicIdx.map(vp8.tl0PicIdx, 8);
+  /** The part of the VP8 descriptor before the packet's tail. */
+  #writeVp8Numbers(packet: SourcePacket, bytes: Uint8Array, at: number): void {
+    const { rtp, vp8, tailOffset } = packet;
+    let to = at;
+    for (let from = rtp.payloadOffset; from < tailOffset; from++) {
+      if (from === vp8.pictureIdOffset) {
+        putU16(bytes, to, 0x8000 | (this.#pictureId.map(vp8.pictureId, vp8.pictureIdBits) & 0x7fff));
+        to += 2;
+        if (vp8.pictureIdBits === 15) from++;
+      } else if (from === vp8.tl0PicIdxOffset) {
+        bytes[to++] = this.#tl0PicIdx.map(vp8.tl0PicIdx, 8);
+      } else {
+        bytes[to++] = rtp.packet[from] as number;
+      }
     }
   }
 
@@ -264,9 +263,9 @@ export class StreamRewriter {
     return bytes === 0 ? 0 : 4 + ((bytes + 3) & ~3);
   }
 
-  #writeExtensions(packet: SourcePacket, written: Uint8Array, twoByte: boolean): void {
+  #writeExtensions(packet: SourcePacket, bytes: Uint8Array, at: number, twoByte: boolean): void {
     const writer = this.#writer;
-    writer.begin(written, rtpHeaderBytes, twoByte);
+    writer.begin(bytes, at, twoByte);
     if (this.#midExtensionId > 0) writer.add(this.#midExtensionId, this.#mid, 0, this.#mid.length);
     if (this.#mapping !== noMapping) {
       const cursor = this.#cursor;
@@ -283,13 +282,4 @@ export class StreamRewriter {
 function checkedId(id: number): number {
   if (id > 255) throw new RangeError('a header extension id is at most 255');
   return id;
-}
-
-/** A loop for what is short: for it, `set` on a `subarray` costs more than the bytes do. */
-function copyBytes(source: Uint8Array, from: number, length: number, target: Uint8Array, at: number): void {
-  if (length > 64) {
-    target.set(source.subarray(from, from + length), at);
-    return;
-  }
-  for (let i = 0; i < length; i++) target[at + i] = source[from + i] as number;
 }
