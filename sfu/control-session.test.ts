@@ -78,10 +78,7 @@ function exchange(
   }
 }
 
-const event = (id: string): { readonly type: 'participant-left'; readonly id: string } => ({
-  type: 'participant-left',
-  id,
-});
+const event = (id: string): string => JSON.stringify({ type: 'participant-left', id });
 
 function received(client: ControlEndpoint): string[] {
   const ids: string[] = [];

@@ -10,7 +10,7 @@ import {
   encodeControlFrame,
   lane,
 } from '../tunnel-protocol/index.ts';
-import type { CloseCode, ControlError, Path, PathReport, SendMeta, SignalEvent } from '../tunnel-protocol/index.ts';
+import type { CloseCode, ControlError, Path, PathReport, SendMeta } from '../tunnel-protocol/index.ts';
 import type { SfuCounters } from './counters.ts';
 
 /** Connections of a session that have not sent `open`: a client tries all of its carriers at once. */
@@ -81,9 +81,9 @@ export class ControlSession {
     else this.#flush(now);
   }
 
-  /** Queues one event. False when the client has left more unacknowledged than it may. */
-  send(event: SignalEvent, now: number): boolean {
-    return this.#endpoint.send(JSON.stringify(event), now);
+  /** Queues one event, as text. False when the client has left more unacknowledged than it may. */
+  send(event: string, now: number): boolean {
+    return this.#endpoint.send(event, now);
   }
 
   /** Sends what is queued, as far as the connection takes it. Call after a run of `send`. */

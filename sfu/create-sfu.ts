@@ -22,6 +22,7 @@ const faultLogIntervalMs = 1000;
 const closeCodeOfEnd: Readonly<Record<EndReason, CloseCode>> = {
   left: 'normal',
   kicked: 'kicked',
+  'room-ended': 'room-ended',
   expired: 'session-ended',
   shutdown: 'draining',
   'protocol-error': 'protocol-error',
@@ -87,7 +88,7 @@ class SfuNode implements Sfu {
     const deps = this.#participantDeps;
     if (deps === null) throw new SfuError('closed');
     if (this.#sessions.has(request.sessionId)) throw new SfuError('session-exists');
-    const room = this.#rooms.get(request.room) ?? new Room(request.room);
+    const room = this.#rooms.get(request.room) ?? new Room(request.room, this.#deps.now());
     if (room.sessions.size >= this.#config.maxParticipantsPerRoom) throw new SfuError('room-full');
     const now = deps.now();
     // Random, so that a session of an earlier life of this node is never taken for this one; not 0, which says nothing.
@@ -99,10 +100,13 @@ class SfuNode implements Sfu {
       {
         onMessage: (text) => {
           const counters = this.#counters.sfu;
-          const leave = (): void => {
-            this.endSession(request.sessionId, 'left');
+          const end = (who: Participant, reason: EndReason): void => {
+            this.endSession(who.session.sessionId, reason);
           };
-          handleSignal({ counters, leave }, room, participant, text, deps.now());
+          const endRoom = (): void => {
+            this.#endRoom(room, participant);
+          };
+          handleSignal({ counters, end, endRoom }, room, participant, text, deps.now());
         },
         onReport: () => participant.report(deps.now()),
         onOpen: () => {
@@ -184,10 +188,14 @@ class SfuNode implements Sfu {
 
   mute(room: string, participantId: string, source: Publication['source']): void {
     const found = this.#find(room, participantId);
-    const now = this.#deps.now();
-    if (!found.room.mute(found.participant, source, true, now)) throw new SfuError('unknown-source');
-    // Everybody else was told already.
-    found.participant.send({ type: 'participant-updated', participant: found.participant.info }, now);
+    const muted = found.room.muteByModerator(found.participant, source, this.#deps.now());
+    if (!muted) throw new SfuError('unknown-source');
+  }
+
+  endRoom(name: string): void {
+    const room = this.#rooms.get(name);
+    if (room === undefined) throw new SfuError('unknown-room');
+    this.#endRoom(room, null);
   }
 
   sessionsByRung(): ReadonlyMap<string, number> {
@@ -250,6 +258,15 @@ class SfuNode implements Sfu {
     } catch (cause) {
       this.#fault(cause, 'the tick failed');
     }
+  }
+
+  /** Ends all sessions of the room, the one of `last` in the end. */
+  #endRoom(room: Room, last: Participant | null): void {
+    const sessions = [...room.sessions].filter((participant) => participant !== last);
+    if (last !== null) sessions.push(last);
+    // Nobody need be told that the others leave.
+    room.close();
+    for (const { session } of sessions) this.endSession(session.sessionId, 'room-ended');
   }
 
   #find(roomName: string, participantId: string): Session {

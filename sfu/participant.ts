@@ -15,12 +15,13 @@ import type {
 import { ControlSession } from './control-session.ts';
 import type { ControlSessionEvents } from './control-session.ts';
 import { Egress, Ingress } from './forward/index.ts';
+import { LayerWatcher } from './layer-watch.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { writeAnswer } from './sdp-answer.ts';
 import type { SlotSsrcs } from './sdp-answer.ts';
 import type { Offer } from './sdp-offer.ts';
 import type { Candidate, RungMove, SessionRequest } from './sfu.ts';
-import { emptySlotPlan } from './slots.ts';
+import { defaultLayers, emptySlotPlan } from './slots.ts';
 import type { SlotPlan, SlotWishes } from './slots.ts';
 import { Transport } from './transport.ts';
 import type { TransportDeps } from './transport.ts';
@@ -50,11 +51,12 @@ export class Participant {
   readonly egress: Egress;
   joined = false;
   status: ParticipantStatus = {};
-  wishes: SlotWishes = { main: null, audio: true, video: true };
+  wishes: SlotWishes = { main: null, audio: true, video: true, layers: defaultLayers };
   plan: SlotPlan = emptySlotPlan;
   /** The client left so much unacknowledged that an event had to be thrown away: the session cannot go on. */
   overrun = false;
   readonly requestBudget: TokenBucket;
+  readonly #watcher = new LayerWatcher();
   readonly #deps: ParticipantDeps;
   readonly #slots: ReadonlyMap<string, SlotSsrcs>;
   readonly #cname: string;
@@ -149,8 +151,20 @@ export class Participant {
 
   /** Sends one event reliably, now or with the next connection. */
   send(event: SignalEvent, now: number): void {
-    if (this.control.send(event, now)) this.control.flush(now);
+    this.sendText(JSON.stringify(event), now);
+  }
+
+  /** The same for an event that many are told, and that was made text once for all. */
+  sendText(text: string, now: number): void {
+    if (this.control.send(text, now)) this.control.flush(now);
     else this.overrun = true;
+  }
+
+  /** Tells the client which of its video layers are watched, when that is news. */
+  tellLayers(now: number): void {
+    if (!this.joined) return;
+    const layers = this.#watcher.update(this.ingress, now);
+    if (layers !== null) this.send({ type: 'layers', layers }, now);
   }
 
   /** Tells the client which rung carries its media, when that is news. */
@@ -177,6 +191,7 @@ export class Participant {
     this.control.tick(now);
     this.ingress.tick(now);
     this.egress.tick(now);
+    this.tellLayers(now);
   }
 
   /** Ends the transport, if there is one; publications and slots stay. */

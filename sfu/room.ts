@@ -1,14 +1,29 @@
 /** A room: who is in it, what they tell each other, and who is shown to whom. */
-import type { ParticipantStatus, SignalEvent, Source } from '../tunnel-protocol/index.ts';
+import { controlLimits } from '../tunnel-protocol/index.ts';
+import type { ParticipantInfo, ParticipantStatus, SignalEvent, Source } from '../tunnel-protocol/index.ts';
+import { ActiveSpeaker } from './active-speaker.ts';
+import type { Voice } from './active-speaker.ts';
 import type { Track } from './forward/index.ts';
 import type { Participant } from './participant.ts';
 import type { RoomSummary } from './sfu.ts';
-import { emptySlotPlan, planSlots, sameSlotPlan, slotAssignments } from './slots.ts';
-import type { Shown, ShownVideo, SlotPerson } from './slots.ts';
+import { emptySlotPlan, planSlots, sameSlotPlan, slotAssignments, stageOf } from './slots.ts';
+import type { Shown, ShownVideo, SlotPerson, Stage } from './slots.ts';
+import { TokenBucket } from './token-bucket.ts';
 
-/** How often the audio slots are planned anew where more people speak than can be heard, in ms. */
-export const speakerIntervalMs = 500;
+/** How often it is looked who speaks, in ms. */
+export const speakerIntervalMs = 200;
+/** How often places are planned anew where more people speak than can be heard or seen, in ms. */
+export const placesIntervalMs = 500;
+/** Changes that are told at once, one by one; of more, what came since the last tick is told together. */
+export const tellBurst = 20;
+const tellsPerSecond = 10;
+/** UTF-8 bytes of participants in one message. */
+export const maxListBytes = controlLimits.maxMessageBytes / 2;
 const audioSlots = emptySlotPlan.audio.length;
+const videoSlots = emptySlotPlan.video.length;
+
+/** What is to be told of somebody. */
+type News = 'joined' | 'updated' | 'left';
 
 export class Room {
   readonly name: string;
@@ -16,12 +31,20 @@ export class Room {
   readonly sessions = new Set<Participant>();
   /** The joined ones by id, in join order. */
   readonly #members = new Map<string, Participant>();
+  /** What was not told yet, by participant. */
+  readonly #news = new Map<string, News>();
+  readonly #tellBudget: TokenBucket;
+  readonly #speaker = new ActiveSpeaker();
   /** Numbers publications, so that the newest can be told. */
   #order = 0;
+  /** Places must be planned anew. */
+  #planDue = false;
   #speakersAt = -Infinity;
+  #placesAt = -Infinity;
 
-  constructor(name: string) {
+  constructor(name: string, now: number) {
     this.name = name;
+    this.#tellBudget = new TokenBucket(tellBurst, tellsPerSecond, now);
   }
 
   get summary(): RoomSummary {
@@ -49,10 +72,8 @@ export class Room {
     participant.joined = true;
     this.#members.set(participant.id, participant);
     reply();
-    if (participant.visible)
-      this.#announce(participant, { type: 'participant-joined', participant: participant.info }, now);
     participant.tellRung(now);
-    this.#plan(now);
+    this.#changed(participant, 'joined', now);
   }
 
   /** Takes the participant out; nothing is shown to it, and it is shown to nobody. */
@@ -60,9 +81,15 @@ export class Room {
     this.sessions.delete(participant);
     if (!this.#members.delete(participant.id)) return;
     participant.egress.assign([], [], now);
-    if (participant.visible) this.#announce(participant, { type: 'participant-left', id: participant.id }, now);
+    this.#changed(participant, 'left', now);
     participant.joined = false;
-    this.#plan(now);
+  }
+
+  /** Everybody is about to leave: nothing is told or planned any more. */
+  close(): void {
+    for (const member of this.#members.values()) member.joined = false;
+    this.#members.clear();
+    this.#news.clear();
   }
 
   /** Publishes, or publishes again with another mute state. */
@@ -71,7 +98,8 @@ export class Room {
     if (track.order !== null && track.muted === muted) return;
     track.order ??= ++this.#order;
     track.muted = muted;
-    this.#changed(participant, now);
+    if (muted) track.hide(now);
+    this.#changed(participant, 'updated', now);
   }
 
   /** False when the source is not published. */
@@ -79,7 +107,8 @@ export class Room {
     const track = participant.ingress.tracks[source];
     if (track.order === null) return false;
     track.order = null;
-    this.#changed(participant, now);
+    track.hide(now);
+    this.#changed(participant, 'updated', now);
     return true;
   }
 
@@ -91,60 +120,118 @@ export class Room {
     return true;
   }
 
+  /** A moderator mutes: the others and the participant itself are told. False when the source is not published. */
+  muteByModerator(participant: Participant, source: Source, now: number): boolean {
+    if (!this.mute(participant, source, true, now)) return false;
+    participant.send({ type: 'participant-updated', participant: participant.info }, now);
+    return true;
+  }
+
   setStatus(participant: Participant, status: ParticipantStatus, now: number): void {
     participant.status = status;
-    this.#announceUpdate(participant, now);
+    this.#note(participant, 'updated');
+    this.#tellSoon(now);
   }
 
   /** What this participant wishes to see is new. */
   wishesChanged(participant: Participant, now: number): void {
-    this.#planFor(participant, this.#people(), now);
+    participant.egress.setCeilings(participant.wishes.layers, now);
+    // Nobody may be shown who was not announced.
+    if (this.#news.size > 0 || this.#planDue) this.#tell(now);
+    this.#planFor(participant, this.#stage(), now);
+    this.#tellLayers(now);
   }
 
   tick(now: number): void {
-    if (now - this.#speakersAt < speakerIntervalMs) return;
-    this.#speakersAt = now;
-    const people = this.#people();
-    let microphones = 0;
-    for (const { microphone } of people) if (microphone) microphones++;
-    if (microphones > audioSlots) this.#planAll(people, now);
+    if (now - this.#speakersAt >= speakerIntervalMs) {
+      this.#speakersAt = now;
+      if (this.#speaker.update(this.#voices(), now)) this.#planDue = true;
+    }
+    if (now - this.#placesAt >= placesIntervalMs) {
+      this.#placesAt = now;
+      if (this.#isCrowded()) this.#planDue = true;
+    }
+    if (this.#news.size > 0 || this.#planDue) this.#tell(now);
   }
 
   /** What others may see of this participant is new. */
-  #changed(participant: Participant, now: number): void {
-    this.#announceUpdate(participant, now);
-    this.#plan(now);
+  #changed(participant: Participant, news: News, now: number): void {
+    this.#note(participant, news);
+    this.#planDue = true;
+    this.#tellSoon(now);
   }
 
-  #announceUpdate(participant: Participant, now: number): void {
+  #note(participant: Participant, news: News): void {
     if (!participant.visible) return;
-    this.#announce(participant, { type: 'participant-updated', participant: participant.info }, now);
+    const earlier = this.#news.get(participant.id);
+    // Who came and changed has come. Who came and went is told to be gone: others who came meanwhile were told of them.
+    if (earlier !== 'joined' || news === 'left') this.#news.set(participant.id, news);
   }
 
-  #announce(about: Participant, event: SignalEvent, now: number): void {
-    for (const member of this.#members.values()) if (member !== about) member.send(event, now);
+  #tellSoon(now: number): void {
+    if (this.#tellBudget.take(1, now)) this.#tell(now);
   }
 
-  #plan(now: number): void {
-    this.#planAll(this.#people(), now);
+  /** Announces what is new and plans the places: the cost is that of the members, not of its square. */
+  #tell(now: number): void {
+    if (this.#news.size > 0) this.#announce(now);
+    if (!this.#planDue) return;
+    this.#planDue = false;
+    const stage = this.#stage();
+    for (const member of this.#members.values()) this.#planFor(member, stage, now);
+    this.#tellLayers(now);
   }
 
-  #planAll(people: readonly SlotPerson[], now: number): void {
-    for (const member of this.#members.values()) this.#planFor(member, people, now);
+  #announce(now: number): void {
+    const news = new Map(this.#news);
+    this.#news.clear();
+    const all = this.#eventsFor(news, null);
+    for (const member of this.#members.values()) {
+      for (const text of news.has(member.id) ? this.#eventsFor(news, member.id) : all) member.sendText(text, now);
+    }
   }
 
-  #planFor(member: Participant, people: readonly SlotPerson[], now: number): void {
+  /** The announcements for everybody but `self`, or for `self`, who is not told of itself. */
+  #eventsFor(news: ReadonlyMap<string, News>, self: string | null): readonly string[] {
+    const changed: ParticipantInfo[] = [];
+    const left: string[] = [];
+    let joined = false;
+    for (const [id, what] of news) {
+      if (id === self) continue;
+      const member = this.#members.get(id);
+      joined ||= what === 'joined';
+      if (member === undefined) left.push(id);
+      else changed.push(member.info);
+    }
+    if (changed.length + left.length === 0) return [];
+    const [only] = changed;
+    if (changed.length === 1 && left.length === 0 && only !== undefined) {
+      return [event({ type: joined ? 'participant-joined' : 'participant-updated', participant: only })];
+    }
+    const [gone] = left;
+    if (left.length === 1 && changed.length === 0 && gone !== undefined) {
+      return [event({ type: 'participant-left', id: gone })];
+    }
+    const portions = inPortions(changed);
+    return portions.map((portion, at) => event({ type: 'participants', changed: portion, left: at === 0 ? left : [] }));
+  }
+
+  #tellLayers(now: number): void {
+    for (const member of this.#members.values()) member.tellLayers(now);
+  }
+
+  #planFor(member: Participant, stage: Stage, now: number): void {
     if (!member.can('subscribe')) return;
-    const others = people.filter(({ id }) => id !== member.id);
-    const plan = planSlots(others, member.wishes, member.plan);
-    if (sameSlotPlan(plan, member.plan)) return;
+    const plan = planSlots(stage, member.id, member.wishes, member.plan);
+    const same = sameSlotPlan(plan, member.plan);
     member.plan = plan;
+    // Even when it is the same: a source may have been hidden and shown again in between.
     member.egress.assign(
       plan.video.map((shown) => this.#track(shown)),
       plan.audio.map((shown) => this.#track(shown)),
       now,
     );
-    member.send({ type: 'slots', slots: slotAssignments(plan) }, now);
+    if (!same) member.send({ type: 'slots', slots: slotAssignments(plan) }, now);
   }
 
   #track(shown: Shown | null): Track | null {
@@ -152,7 +239,7 @@ export class Room {
     return this.#members.get(shown.participant)?.ingress.tracks[shown.source] ?? null;
   }
 
-  #people(): SlotPerson[] {
+  #stage(): Stage {
     const people: SlotPerson[] = [];
     for (const member of this.#members.values()) {
       if (!member.visible) continue;
@@ -160,8 +247,51 @@ export class Room {
       const videos: ShownVideo[] = [];
       if (camera.live) videos.push({ source: 'camera', order: camera.order ?? 0 });
       if (screen.live) videos.push({ source: 'screen', order: screen.order ?? 0 });
-      people.push({ id: member.id, videos, microphone: microphone.live, spokeAt: microphone.spokeAt });
+      people.push({ id: member.id, videos, microphone: microphone.live, spokeAt: microphone.voice.spokeAt });
     }
-    return people;
+    return stageOf(people, this.#speaker.recent);
   }
+
+  #voices(): Voice[] {
+    const voices: Voice[] = [];
+    for (const member of this.#members.values()) {
+      const { microphone } = member.ingress.tracks;
+      if (member.visible && microphone.live) voices.push({ id: member.id, level: microphone.voice });
+    }
+    return voices;
+  }
+
+  /** Whether there are more voices or videos than a subscriber has places for. */
+  #isCrowded(): boolean {
+    let voices = 0;
+    let videos = 0;
+    for (const { visible, ingress } of this.#members.values()) {
+      if (!visible) continue;
+      if (ingress.tracks.microphone.live) voices++;
+      if (ingress.tracks.camera.live) videos++;
+      if (ingress.tracks.screen.live) videos++;
+    }
+    return voices > audioSlots || videos > videoSlots;
+  }
+}
+
+function event(content: SignalEvent): string {
+  return JSON.stringify(content);
+}
+
+/** At least one, each small enough for a message. */
+export function inPortions(people: readonly ParticipantInfo[]): ParticipantInfo[][] {
+  let portion: ParticipantInfo[] = [];
+  const portions = [portion];
+  let bytes = 0;
+  for (const person of people) {
+    const own = Buffer.byteLength(JSON.stringify(person)) + 1;
+    if (portion.length > 0 && bytes + own > maxListBytes) {
+      portions.push((portion = []));
+      bytes = 0;
+    }
+    portion.push(person);
+    bytes += own;
+  }
+  return portions;
 }

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { closeCodes, videoSlotMids } from '../tunnel-protocol/index.ts';
-import type { SlotAssignment } from '../tunnel-protocol/index.ts';
+import type { LayerWatch, SlotAssignment } from '../tunnel-protocol/index.ts';
 import { createSfu, SfuError } from './index.ts';
+import { unwatchedAfterMs } from './layer-watch.ts';
 import { startSfu } from './testing/sfu-fixture.ts';
 import type { SfuFixture } from './testing/sfu-fixture.ts';
 import { testdata } from './testing/testdata.ts';
@@ -297,6 +298,85 @@ t.test("a moderator's tools", async (t) => {
   t.equal(sfu.room('room'), undefined, 'an empty room is forgotten');
 });
 
+t.test('moderators act by their own control channel', async (t) => {
+  const { open, sfu } = await withSfu(t);
+  const moderator = open({ name: 'moderator', can: ['admin'] });
+  const a = open({ name: 'a' });
+  const b = open({ name: 'b' });
+  const own = (await moderator.must({ type: 'join' })).self.id;
+  const participant = (await a.must({ type: 'join' })).self.id;
+  await b.must({ type: 'join' });
+  await a.must({ type: 'publish', source: 'camera', muted: false });
+  for (const client of [a, b]) {
+    t.equal(code(await client.request({ type: 'kick', participant: own })), 'forbidden');
+    t.equal(code(await client.request({ type: 'mute-participant', participant, source: 'camera' })), 'forbidden');
+    t.equal(code(await client.request({ type: 'end-room' })), 'forbidden');
+  }
+  t.equal(code(await moderator.request({ type: 'mute-participant', participant, source: 'screen' })), 'unknown-source');
+  t.equal(code(await moderator.request({ type: 'kick', participant: 'nobody' })), 'unknown-participant');
+  await moderator.must({ type: 'mute-participant', participant, source: 'camera' });
+  const muted = (await a.event('participant-updated', ({ participant: { id } }) => id === participant)).participant;
+  t.strictSame(muted.publications, [{ source: 'camera', kind: 'video', muted: true }]);
+  await moderator.must({ type: 'kick', participant });
+  t.equal(a.closed?.code, closeCodes.kicked.wire);
+  t.equal((await b.event('participant-left')).id, participant);
+  await moderator.must({ type: 'end-room' });
+  t.equal(b.closed?.code, closeCodes['room-ended'].wire);
+  t.equal(moderator.closed?.code, closeCodes['room-ended'].wire);
+  t.strictSame(sfu.rooms(), []);
+  t.notOk(
+    b.events.some((event) => event.type === 'participant-left' && event.id === own),
+    'nobody is told that the others leave',
+  );
+  open({ name: 'late' });
+  sfu.endRoom('room');
+  t.equal(sfu.hasSession('session-late'), false, 'one that has not joined, too');
+  t.throws(() => {
+    sfu.endRoom('room');
+  }, new SfuError('unknown-room'));
+});
+
+t.test('publishers are told which layers are watched', async (t) => {
+  let now = 1000;
+  const { open } = await withSfu(t, {}, () => now);
+  const a = open({ name: 'a' });
+  const viewer = open({ name: 'viewer', can: ['subscribe'] });
+  await a.must({ type: 'join' });
+  await viewer.must({ type: 'join' });
+  await a.must({ type: 'offer', sdp: offer });
+  await a.must({ type: 'publish', source: 'camera', muted: false });
+  const told = async (watched: string): Promise<void> => {
+    const shown = (event: { layers: readonly LayerWatch[] }): string =>
+      event.layers.map((layer) => (layer.watched ? (layer.rid ?? layer.source) : '-')).join(' ');
+    await a.event('layers', (event) => shown(event) === watched);
+    t.equal(shown(a.events.filter((event) => event.type === 'layers').at(-1) ?? { layers: [] }), watched);
+    a.events.length = 0;
+  };
+  const view = (layer: 'h' | 'l' | null): Promise<unknown> =>
+    viewer.must({ type: 'view', slots: [{ mid: '3', layer }, ...idle] });
+  const idle = ['4', '5', '6', '7', '8'].map((mid) => ({ mid, layer: null }));
+  await view('h');
+  // While h does not come, whoever wants it makes do with l.
+  now += 5000;
+  await a.must({ type: 'status', status: {} });
+  t.notOk(a.events.some(({ type }) => type === 'layers'));
+  await view('l');
+  now += unwatchedAfterMs;
+  await told('- l');
+  await view(null);
+  now += unwatchedAfterMs;
+  await told('- -');
+  await view('h');
+  await told('h l');
+  await a.must({ type: 'mute', source: 'camera', muted: true });
+  now += unwatchedAfterMs;
+  await told('- -');
+  await a.must({ type: 'publish', source: 'screen', muted: false });
+  await view(null);
+  now += unwatchedAfterMs;
+  await told('- - -');
+});
+
 t.test('misuse and limits', async (t) => {
   const { sfu, open } = await withSfu(t, { maxParticipantsPerRoom: 2 });
   open({ name: 'a' });
@@ -347,8 +427,8 @@ t.test('a crowd is told in portions', async (t) => {
   const late = open({ name: 'late' });
   const { participants } = await late.must({ type: 'join' });
   t.ok(participants.length < 60);
-  await late.event('participant-joined', ({ participant }) => participant.name === 'p59');
-  const joined = late.events.filter(({ type }) => type === 'participant-joined').length;
-  t.equal(participants.length + joined, 60);
+  const portions = late.events.flatMap((event) => (event.type === 'participants' ? event.changed : []));
+  t.equal(participants.length + portions.length, 60);
+  t.equal(portions.at(-1)?.name, 'p59');
   t.equal(sfu.room('room')?.participants.length, 61);
 });

@@ -67,7 +67,7 @@ export interface RoomSummary {
 }
 
 /** What ended a session, as metrics and clients see it. */
-export type EndReason = 'left' | 'kicked' | 'expired' | 'shutdown' | 'protocol-error';
+export type EndReason = 'left' | 'kicked' | 'room-ended' | 'expired' | 'shutdown' | 'protocol-error';
 
 export interface Sfu {
   start(): Promise<void>;
@@ -96,6 +96,8 @@ export interface Sfu {
   /** Throws SfuError `unknown-room` or `unknown-participant`. */
   kick(room: string, participantId: string): void;
   mute(room: string, participantId: string, source: Publication['source']): void;
+  /** Ends the sessions of all who are in the room. Throws SfuError `unknown-room`. */
+  endRoom(room: string): void;
   /** Sessions by the rung that carries their media; `none` before the first nomination. */
   sessionsByRung(): ReadonlyMap<string, number>;
   /** Monotonic counts by name (`rtp_in`, `rtp_out`, `stun_unauthenticated`, …); read at a scrape. */

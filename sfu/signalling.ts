@@ -1,16 +1,15 @@
 /** Answers the requests of a session's client: every request gets exactly one reply, and nothing it says is believed. */
-import { controlLimits, decodeSignalRequest, SignalDecodeError, signalLimits } from '../tunnel-protocol/index.ts';
-import type { ParticipantInfo, SignalReplyBody, SignalRequest } from '../tunnel-protocol/index.ts';
+import { decodeSignalRequest, SignalDecodeError, signalLimits, videoSlotMids } from '../tunnel-protocol/index.ts';
+import type { Rid, SignalReplyBody, SignalRequest, SlotView } from '../tunnel-protocol/index.ts';
 import type { SfuCounters } from './counters.ts';
 import { signalErrors } from './errors.ts';
 import type { SignalErrorCode } from './errors.ts';
 import { offerCost } from './participant.ts';
 import type { Participant } from './participant.ts';
+import { inPortions } from './room.ts';
 import type { Room } from './room.ts';
 import { isOfferError, parseOffer } from './sdp-offer.ts';
-
-/** UTF-8 bytes of participants in the reply to `join`; more of them follow as `participant-joined`. */
-const maxListBytes = controlLimits.maxMessageBytes / 2;
+import { defaultLayers } from './slots.ts';
 
 /** An error reply: a stable code, and what in particular was wrong. */
 interface Refusal {
@@ -20,8 +19,10 @@ interface Refusal {
 
 export interface SignallingDeps {
   readonly counters: SfuCounters;
-  /** Ends the session after the reply. */
-  readonly leave: (participant: Participant) => void;
+  /** Ends a session: for somebody who leaves, after the reply. */
+  readonly end: (participant: Participant, reason: 'left' | 'kicked') => void;
+  /** Ends all sessions of the room, after the reply. */
+  readonly endRoom: () => void;
 }
 
 /** One message of a client. */
@@ -52,14 +53,15 @@ export function handleSignal(
     join(room, participant, request.id, counters, now);
     return;
   }
-  const result = answer(counters, room, participant, request, now);
+  const result = answer(deps, room, participant, request, now);
   if ('code' in result) {
     counters.requests_refused++;
     refuse(participant, request.id, result, now);
     return;
   }
   participant.send({ type: 'reply', id: request.id, ok: true, body: result }, now);
-  if (request.type === 'leave') deps.leave(participant);
+  if (request.type === 'leave') deps.end(participant, 'left');
+  if (request.type === 'end-room') deps.endRoom();
 }
 
 function refuse(participant: Participant, id: number, { code, detail }: Refusal, now: number): void {
@@ -76,26 +78,23 @@ function join(room: Room, participant: Participant, id: number, counters: SfuCou
   }
   room.join(participant, now, () => {
     const others = room.visibleTo(participant).map(({ info }) => info);
-    const participants = others.slice(0, countThatFits(others));
+    const [participants = [], ...more] = inPortions(others);
     const body: SignalReplyBody = { of: 'join', self: participant.info, participants };
     participant.send({ type: 'reply', id, ok: true, body }, now);
-    for (const other of others.slice(participants.length)) {
-      participant.send({ type: 'participant-joined', participant: other }, now);
-    }
+    for (const changed of more) participant.send({ type: 'participants', changed, left: [] }, now);
   });
 }
 
-function countThatFits(others: readonly ParticipantInfo[]): number {
-  let bytes = 0;
-  for (const [count, other] of others.entries()) {
-    bytes += Buffer.byteLength(JSON.stringify(other)) + 1;
-    if (bytes > maxListBytes || count === signalLimits.maxParticipants) return count;
-  }
-  return others.length;
+/** By video slot: what the client named, else the default. */
+function layersOf(slots: readonly SlotView[]): readonly (Rid | null)[] {
+  return videoSlotMids.map((mid, at) => {
+    const named = slots.find((slot) => slot.mid === mid);
+    return named === undefined ? (defaultLayers[at] ?? null) : named.layer;
+  });
 }
 
 function answer(
-  counters: SfuCounters,
+  { counters, end }: SignallingDeps,
   room: Room,
   participant: Participant,
   request: Exclude<SignalRequest, { type: 'join' }>,
@@ -129,10 +128,29 @@ function answer(
       if (!participant.can('subscribe')) return { code: 'forbidden', detail: 'It lacks "subscribe".' };
       const { main, audio, video } = request;
       if (main !== null && room.member(main)?.visible !== true) return { code: 'unknown-participant' };
-      participant.wishes = { main, audio, video };
+      participant.wishes = { ...participant.wishes, main, audio, video };
       room.wishesChanged(participant, now);
       return { of: 'subscribe' };
     }
+    case 'view':
+      if (!participant.can('subscribe')) return { code: 'forbidden', detail: 'It lacks "subscribe".' };
+      participant.wishes = { ...participant.wishes, layers: layersOf(request.slots) };
+      room.wishesChanged(participant, now);
+      return { of: 'view' };
+    case 'mute-participant':
+    case 'kick': {
+      if (!participant.can('admin')) return { code: 'forbidden', detail: 'It lacks "admin".' };
+      const other = room.member(request.participant);
+      if (other === undefined) return { code: 'unknown-participant' };
+      if (request.type === 'kick') end(other, 'kicked');
+      else if (!room.muteByModerator(other, request.source, now)) {
+        return { code: 'unknown-source', detail: request.source };
+      }
+      return { of: request.type };
+    }
+    case 'end-room':
+      if (!participant.can('admin')) return { code: 'forbidden', detail: 'It lacks "admin".' };
+      return { of: 'end-room' };
     case 'status':
       room.setStatus(participant, request.status, now);
       return { of: 'status' };

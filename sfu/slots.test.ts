@@ -1,9 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { emptySlotPlan, planSlots, sameSlotPlan, slotAssignments, speakerHoldMs } from './slots.ts';
+import {
+  defaultLayers,
+  emptySlotPlan,
+  planSlots,
+  sameSlotPlan,
+  slotAssignments,
+  speakerHoldMs,
+  stageOf,
+} from './slots.ts';
 import type { ShownVideo, SlotPerson, SlotPlan, SlotWishes } from './slots.ts';
 
-const all: SlotWishes = { main: null, audio: true, video: true };
+const all: SlotWishes = { main: null, audio: true, video: true, layers: defaultLayers };
 
 function person(id: string, videos: readonly ShownVideo[] = [], spokeAt = -Infinity, microphone = true): SlotPerson {
   return { id, videos, microphone, spokeAt };
@@ -15,8 +23,13 @@ const video = (plan: SlotPlan): string =>
     .map((shown) => (shown === null ? '-' : shown.participant + (shown.source === 'screen' ? '!' : '')))
     .join(' ');
 const audio = (plan: SlotPlan): string => plan.audio.map((shown) => shown?.participant ?? '-').join(' ');
-const plan = (people: readonly SlotPerson[], wishes = all, before = emptySlotPlan): SlotPlan =>
-  planSlots(people, wishes, before);
+const plan = (
+  people: readonly SlotPerson[],
+  wishes = all,
+  before = emptySlotPlan,
+  speakers: readonly string[] = [],
+  self = 'me',
+): SlotPlan => planSlots(stageOf(people, speakers), self, wishes, before);
 
 t.test('main is the pinned one, else a screen, else the newest camera', (t) => {
   const a = person('a', [camera(1)]);
@@ -24,7 +37,7 @@ t.test('main is the pinned one, else a screen, else the newest camera', (t) => {
   const c = person('c', [camera(3), screen(4)]);
   t.equal(video(plan([a, b])), 'b a - - - -');
   t.equal(video(plan([a, b, c])), 'c! a b c - -');
-  t.equal(video(plan([a, b, c], { ...all, main: 'a' })), 'a b c c! - -');
+  t.equal(video(plan([a, b, c], { ...all, main: 'a' })), 'a c! b c - -');
   t.equal(video(plan([a, b, c], { ...all, main: 'c' })), 'c! a b c - -', 'a pinned sharer shows the screen');
   t.equal(video(plan([a, b], { ...all, main: 'gone' })), 'b a - - - -');
   t.equal(
@@ -81,6 +94,41 @@ t.test('who speaks is heard', (t) => {
   t.end();
 });
 
+t.test('main is who speaks, unless somebody is pinned or a screen is shared', (t) => {
+  const people = ['a', 'b', 'c', 'd'].map((id, at) => person(id, id === 'd' ? [] : [camera(at)]));
+  t.equal(video(plan(people, all, emptySlotPlan, ['a', 'b'])), 'a b c - - -');
+  t.equal(video(plan(people, { ...all, main: 'c' }, emptySlotPlan, ['a'])), 'c a b - - -');
+  t.equal(video(plan([...people, person('s', [screen(9)])], all, emptySlotPlan, ['a'])), 's! a b c - -');
+  t.equal(video(plan(people, all, emptySlotPlan, ['a', 'b'], 'a')), 'b c - - - -', 'the speaker sees the one before');
+  const before = plan(people, all, emptySlotPlan, ['a']);
+  t.equal(video(plan(people, all, before, ['d'])), 'a b c - - -', 'a voice without a picture changes none');
+  t.equal(audio(plan(people, all, before, ['d'])), 'a b c', 'main keeps its voice');
+  t.end();
+});
+
+t.test('thumbnails are those who spoke last', (t) => {
+  const people = (spoke: Record<string, number>): SlotPerson[] =>
+    ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((id, at) => person(id, [camera(at)], spoke[id]));
+  let now = plan(people({}), all, emptySlotPlan, ['a']);
+  t.equal(video(now), 'a b c d e f');
+  now = plan(people({ a: 9000, h: 10_000, b: 9500, c: 9000, d: 8500, f: 8000 }), all, now, ['a']);
+  t.equal(video(now), 'a b c d h f', 'e never spoke');
+  now = plan(people({ a: 9000, h: 10_000, g: 10_500, b: 9500, c: 9000, d: 8501, f: 8501 }), all, now, ['a']);
+  t.equal(video(now), 'a b c d h f', 'nobody has been silent long enough');
+  now = plan(people({ a: 9000, h: 10_000, g: 10_501, b: 9500, c: 9000, d: 8501, f: 8501 }), all, now, ['a']);
+  t.equal(video(now), 'a b c g h f');
+  t.end();
+});
+
+t.test('nobody is put where nothing is shown', (t) => {
+  const people = ['a', 'b', 'c', 'd', 'e'].map((id, at) => person(id, [camera(at)]));
+  const lastTwo: SlotWishes = { ...all, layers: ['h', 'l', null, 'l', null, null] };
+  t.equal(video(plan(people, lastTwo)), 'e a - b - -');
+  t.equal(video(plan(people, { ...all, layers: [null, ...defaultLayers.slice(1)] })), '- a b c d e');
+  t.equal(video(plan(people, lastTwo, plan(people))), 'e a - c - -', 'who has an open place keeps it');
+  t.end();
+});
+
 t.test('kinds that are not wanted are not assigned', (t) => {
   const people = [person('a', [camera(1)]), person('b', [camera(2)])];
   t.equal(video(plan(people, { ...all, video: false })), '- - - - - -');
@@ -117,13 +165,18 @@ t.test('properties: nothing twice, nothing unknown, and the same input changes n
     main: fc.oneof(fc.constant(null), fc.constantFrom(...names)),
     audio: fc.boolean(),
     video: fc.boolean(),
+    layers: fc.tuple(...defaultLayers.map((layer) => fc.constantFrom(layer, null))),
   });
+  const speakers = fc.uniqueArray(fc.constantFrom(...names), { maxLength: 3 });
   fc.assert(
-    fc.property(fc.array(fc.tuple(people, wishes), { minLength: 1, maxLength: 6 }), (steps) => {
+    fc.property(fc.array(fc.tuple(people, wishes, speakers), { minLength: 1, maxLength: 6 }), (steps) => {
       let now = emptySlotPlan;
-      for (const [present, wanted] of steps) {
-        now = planSlots(present, wanted, now);
-        if (!sameSlotPlan(planSlots(present, wanted, now), now)) return false;
+      for (const [everybody, wanted, spoke] of steps) {
+        const stage = stageOf(everybody, spoke);
+        const present = everybody.filter(({ id }) => id !== 'a');
+        now = planSlots(stage, 'a', wanted, now);
+        if (!sameSlotPlan(planSlots(stage, 'a', wanted, now), now)) return false;
+        if (wanted.layers.some((layer, at) => layer === null && now.video[at] !== null)) return false;
         const shown = [...now.video, ...now.audio].filter((one) => one !== null);
         if (new Set(shown.map((one) => `${one.participant} ${one.source}`)).size !== shown.length) return false;
         if (now.video.length !== 6 || now.audio.length !== 3) return false;
@@ -134,7 +187,8 @@ t.test('properties: nothing twice, nothing unknown, and the same input changes n
             return false;
           }
         }
-        const wantedVideos = wanted.video ? Math.min(6, present.flatMap(({ videos }) => videos).length) : 0;
+        const open = wanted.layers.filter((layer) => layer !== null).length;
+        const wantedVideos = wanted.video ? Math.min(open, present.flatMap(({ videos }) => videos).length) : 0;
         if (now.video.filter((one) => one !== null).length !== wantedVideos) return false;
       }
       return true;

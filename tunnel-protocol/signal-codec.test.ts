@@ -20,6 +20,7 @@ const participantId = ascii(signalLimits.maxIdChars);
 const name = fc.string({ unit: 'grapheme', maxLength: 40 }).filter((text) => !/\p{Cc}/u.test(text));
 const source = fc.constantFrom('microphone', 'camera', 'screen');
 const kind = fc.constantFrom('audio', 'video');
+const rid = fc.constantFrom('h', 'l');
 const status = fc
   .dictionary(
     fc
@@ -48,7 +49,7 @@ const participant = fc.record(
 const sdp = fc.string({ unit: 'binary', minLength: 1, maxLength: 200 });
 
 const anyRequest = fc.oneof(
-  fc.record({ type: fc.constantFrom('join', 'leave'), id: u32 }, plain),
+  fc.record({ type: fc.constantFrom('join', 'leave', 'end-room'), id: u32 }, plain),
   fc.record({ type: fc.constant('offer'), id: u32, sdp }, plain),
   fc.record({ type: fc.constantFrom('publish', 'mute'), id: u32, source, muted: fc.boolean() }, plain),
   fc.record({ type: fc.constant('unpublish'), id: u32, source }, plain),
@@ -63,6 +64,16 @@ const anyRequest = fc.oneof(
     plain,
   ),
   fc.record({ type: fc.constant('status'), id: u32, status }, plain),
+  fc.record({ type: fc.constant('kick'), id: u32, participant: participantId }, plain),
+  fc.record({ type: fc.constant('mute-participant'), id: u32, participant: participantId, source }, plain),
+  fc.record(
+    {
+      type: fc.constant('view'),
+      id: u32,
+      slots: fc.array(fc.record({ mid: ascii(4), layer: fc.option(rid) }, plain), { maxLength: 6 }),
+    },
+    plain,
+  ),
 );
 const replyBody = fc.oneof(
   fc.record(
@@ -70,7 +81,7 @@ const replyBody = fc.oneof(
     plain,
   ),
   fc.record({ of: fc.constant('offer'), sdp }, plain),
-  fc.record({ of: fc.constantFrom('publish', 'unpublish', 'mute', 'subscribe', 'status', 'leave') }, plain),
+  fc.record({ of: fc.constantFrom('publish', 'subscribe', 'view', 'mute-participant', 'kick', 'end-room') }, plain),
 );
 const slot = fc.record(
   { mid: ascii(4), kind, participant: fc.option(participantId), source: fc.option(source) },
@@ -90,6 +101,21 @@ const anyEvent = fc.oneof(
   fc.record({ type: fc.constantFrom('participant-joined', 'participant-updated'), participant }, plain),
   fc.record({ type: fc.constant('participant-left'), id: participantId }, plain),
   fc.record({ type: fc.constant('slots'), slots: fc.array(slot, { maxLength: 9 }) }, plain),
+  fc.record(
+    {
+      type: fc.constant('participants'),
+      changed: fc.array(participant, { maxLength: 3 }),
+      left: fc.array(participantId, { maxLength: 3 }),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      type: fc.constant('layers'),
+      layers: fc.array(fc.record({ source, rid: fc.option(rid), watched: fc.boolean() }, plain), { maxLength: 4 }),
+    },
+    plain,
+  ),
   fc.record(
     { type: fc.constant('rung'), rung: fc.constantFrom(...rungs), control: fc.constantFrom(...controlRungs) },
     plain,

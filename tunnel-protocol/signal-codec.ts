@@ -5,9 +5,11 @@
 import { controlLimits } from './control/limits.ts';
 import type { ControlRung, Rung } from './path.ts';
 import { controlRungs, rungs } from './path.ts';
-import type { MediaKind, Source } from './sdp-shape.ts';
+import { rids } from './sdp-shape.ts';
+import type { MediaKind, Rid, Source } from './sdp-shape.ts';
 import { FieldReader, isJsonObject, isU32 } from './signal-fields.ts';
 import type {
+  LayerWatch,
   ParticipantInfo,
   ParticipantStatus,
   Publication,
@@ -15,6 +17,7 @@ import type {
   SignalReplyBody,
   SignalRequest,
   SlotAssignment,
+  SlotView,
 } from './signal.ts';
 
 /** Lengths in characters are UTF-16 units. The README's table of limits is compared with these by a test. */
@@ -31,6 +34,7 @@ export const signalLimits = {
   maxPublications: 8,
   maxParticipants: 1024,
   maxSlots: 32,
+  maxLayers: 16,
   maxErrorMessageChars: 512,
 } as const;
 
@@ -64,7 +68,18 @@ type Decoders<T extends { readonly type: string }> = {
 
 const sources = ['microphone', 'camera', 'screen'] as const satisfies readonly Source[];
 const kinds = ['audio', 'video'] as const satisfies readonly MediaKind[];
-const plainReplies = ['publish', 'unpublish', 'mute', 'subscribe', 'status', 'leave'] as const;
+const plainReplies = [
+  'publish',
+  'unpublish',
+  'mute',
+  'subscribe',
+  'view',
+  'status',
+  'mute-participant',
+  'kick',
+  'end-room',
+  'leave',
+] as const;
 
 const requestDecoders: Decoders<SignalRequest> = {
   join: (fields) => ({ type: 'join', id: fields.u32('id') }),
@@ -89,7 +104,24 @@ const requestDecoders: Decoders<SignalRequest> = {
     audio: fields.boolean('audio'),
     video: fields.boolean('video'),
   }),
+  view: (fields) => ({
+    type: 'view',
+    id: fields.u32('id'),
+    slots: fields.list('slots', signalLimits.maxSlots, readView),
+  }),
   status: (fields) => ({ type: 'status', id: fields.u32('id'), status: readStatus(fields) }),
+  'mute-participant': (fields) => ({
+    type: 'mute-participant',
+    id: fields.u32('id'),
+    participant: fields.token('participant', signalLimits.maxIdChars),
+    source: fields.oneOf('source', sources),
+  }),
+  kick: (fields) => ({
+    type: 'kick',
+    id: fields.u32('id'),
+    participant: fields.token('participant', signalLimits.maxIdChars),
+  }),
+  'end-room': (fields) => ({ type: 'end-room', id: fields.u32('id') }),
   leave: (fields) => ({ type: 'leave', id: fields.u32('id') }),
 };
 
@@ -104,6 +136,12 @@ const eventDecoders: Decoders<SignalEvent> = {
     participant: readParticipant(fields.object('participant')),
   }),
   'participant-left': (fields) => ({ type: 'participant-left', id: fields.token('id', signalLimits.maxIdChars) }),
+  participants: (fields) => ({
+    type: 'participants',
+    changed: fields.list('changed', signalLimits.maxParticipants, readParticipant),
+    left: fields.tokens('left', signalLimits.maxParticipants, signalLimits.maxIdChars),
+  }),
+  layers: (fields) => ({ type: 'layers', layers: fields.list('layers', signalLimits.maxLayers, readLayer) }),
   slots: (fields) => ({ type: 'slots', slots: fields.list('slots', signalLimits.maxSlots, readSlot) }),
   rung: (fields) => ({
     type: 'rung',
@@ -186,6 +224,18 @@ function readSlot(fields: FieldReader): SlotAssignment {
     kind: fields.oneOf('kind', kinds),
     participant: fields.tokenOrNull('participant', signalLimits.maxIdChars),
     source: fields.oneOfOrNull('source', sources),
+  };
+}
+
+function readView(fields: FieldReader): SlotView {
+  return { mid: fields.token('mid', signalLimits.maxIdChars), layer: fields.oneOfOrNull<Rid>('layer', rids) };
+}
+
+function readLayer(fields: FieldReader): LayerWatch {
+  return {
+    source: fields.oneOf('source', sources),
+    rid: fields.oneOfOrNull<Rid>('rid', rids),
+    watched: fields.boolean('watched'),
   };
 }
 

@@ -116,6 +116,16 @@ export class FieldReader {
     });
   }
 
+  /** An array of at most `max` strings as {@link token} takes them. */
+  tokens(key: string, max: number, maxChars: number): string[] {
+    const value = this.value(key);
+    const good = (item: unknown): item is string =>
+      typeof item === 'string' && item.length <= maxChars && printableAscii.test(item);
+    if (Array.isArray(value) && value.length <= max && value.every(good)) return [...value];
+    this.fail(key);
+    return [];
+  }
+
   /** A flat object of strings, finite numbers and booleans, at most `maxBytes` as JSON. */
   scalars(
     key: string,

@@ -3,7 +3,7 @@
  * Requests carry an `id` chosen by the client and are answered by exactly one `reply`.
  */
 import type { ControlRung, Rung } from './path.ts';
-import type { MediaKind, Source } from './sdp-shape.ts';
+import type { MediaKind, Rid, Source } from './sdp-shape.ts';
 
 export type Permission = 'publish' | 'subscribe' | 'data' | 'admin';
 
@@ -32,6 +32,19 @@ export interface SlotAssignment {
   readonly source: Source | null;
 }
 
+/** How a client shows one video slot. `layer` null: not at all, so nothing is sent there. */
+export interface SlotView {
+  readonly mid: string;
+  readonly layer: Rid | null;
+}
+
+/** Whether anyone is to be sent this layer. `rid` is null for a source without simulcast. */
+export interface LayerWatch {
+  readonly source: Source;
+  readonly rid: Rid | null;
+  readonly watched: boolean;
+}
+
 /** Client to SFU. */
 export type SignalRequest =
   | { readonly type: 'join'; readonly id: number }
@@ -49,7 +62,13 @@ export type SignalRequest =
       readonly audio: boolean;
       readonly video: boolean;
     }
+  /** The whole view, which replaces the one before: slots that it does not name are main at `h`, thumbnails at `l`. */
+  | { readonly type: 'view'; readonly id: number; readonly slots: readonly SlotView[] }
   | { readonly type: 'status'; readonly id: number; readonly status: ParticipantStatus }
+  /** The next three are for moderators: they need the permission `admin`. */
+  | { readonly type: 'mute-participant'; readonly id: number; readonly participant: string; readonly source: Source }
+  | { readonly type: 'kick'; readonly id: number; readonly participant: string }
+  | { readonly type: 'end-room'; readonly id: number }
   | { readonly type: 'leave'; readonly id: number };
 
 export interface SignalErrorBody {
@@ -60,7 +79,7 @@ export interface SignalErrorBody {
 export type SignalReplyBody =
   | { readonly of: 'join'; readonly self: ParticipantInfo; readonly participants: readonly ParticipantInfo[] }
   | { readonly of: 'offer'; readonly sdp: string }
-  | { readonly of: 'publish' | 'unpublish' | 'mute' | 'subscribe' | 'status' | 'leave' };
+  | { readonly of: Exclude<SignalRequest['type'], 'join' | 'offer'> };
 
 /** SFU to client. */
 export type SignalEvent =
@@ -69,7 +88,15 @@ export type SignalEvent =
   | { readonly type: 'participant-joined'; readonly participant: ParticipantInfo }
   | { readonly type: 'participant-updated'; readonly participant: ParticipantInfo }
   | { readonly type: 'participant-left'; readonly id: string }
+  /** Several of the three above at once: who is new or changed, complete, and who is gone. */
+  | {
+      readonly type: 'participants';
+      readonly changed: readonly ParticipantInfo[];
+      readonly left: readonly string[];
+    }
   /** The whole assignment, whenever it changes. */
   | { readonly type: 'slots'; readonly slots: readonly SlotAssignment[] }
+  /** All video layers that this client publishes, whenever it changes who is watched. The others need not be sent. */
+  | { readonly type: 'layers'; readonly layers: readonly LayerWatch[] }
   /** The path that media is nominated on, as the SFU sees it. */
   | { readonly type: 'rung'; readonly rung: Rung; readonly control: ControlRung };

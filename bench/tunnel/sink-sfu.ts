@@ -55,6 +55,7 @@ export function createSinkSfu(): SinkSfu {
     room: () => undefined,
     kick: () => undefined,
     mute: () => undefined,
+    endRoom: () => undefined,
     sessionsByRung: () => new Map(),
     close: () => {
       for (const path of paths) path.close(4000, 'normal');

@@ -335,6 +335,9 @@ export class ControlClient extends Emitter<ControlClientEvents> {
       if (event.requestId !== null) {
         this.#requests.reject(event.requestId, new ClientError('bad-answer', { detail: event.message }));
       }
+    } else if (event.type === 'participants') {
+      for (const participant of event.changed) this.emit('event', { type: 'participant-updated', participant });
+      for (const id of event.left) this.emit('event', { type: 'participant-left', id });
     } else if (event.type !== 'reply') {
       this.emit('event', event);
     } else if (event.ok) {

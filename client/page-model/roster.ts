@@ -1,7 +1,7 @@
 /** Who is in the room and who is in which slot, kept up to date by the server's events. */
 import type { ParticipantInfo, SignalEvent, SlotAssignment } from '../../tunnel-protocol/index.ts';
 
-type RosterNotice = Exclude<SignalEvent, { type: 'reply' }>;
+type RosterNotice = Exclude<SignalEvent, { type: 'reply' | 'participants' }>;
 
 export type RosterChange =
   | {
@@ -70,6 +70,7 @@ export class Roster {
       case 'slots':
         this.#slots = notice.slots;
         return { type: 'slots', slots: notice.slots };
+      case 'layers':
       case 'rung':
         return null;
     }

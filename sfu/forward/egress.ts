@@ -7,7 +7,7 @@ import {
   ntpFromUnixMs,
   videoSlotMids,
 } from '../../tunnel-protocol/index.ts';
-import type { RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
+import type { Rid, RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
@@ -71,6 +71,13 @@ export class Egress {
   connect(output: EgressOutput | null, now: number): void {
     this.#output = output;
     for (const slot of this.#all) slot.connect(output, now);
+  }
+
+  /** The subscriber shows its video slots at these sizes, by slot index. */
+  setCeilings(ceilings: readonly (Rid | null)[], now: number): void {
+    this.video.forEach((slot, at) => {
+      slot.setCeiling(ceilings[at] ?? null, now);
+    });
   }
 
   /** Shows these tracks, by slot index. */

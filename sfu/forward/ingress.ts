@@ -23,8 +23,6 @@ export const reportIntervalMs = 1000;
 export const publisherBitrate = 2_500_000;
 /** An SSRC takes the place of another one of the same layer only after so many ms without packets of that. */
 export const ssrcHoldMs = 250;
-/** RFC 6464: a microphone at or above this level, in −dBov, counts as speech. */
-const speechLevel = 45;
 const maxReportBlocks = 31;
 
 export interface IngressOutput {
@@ -74,6 +72,13 @@ export class Ingress {
   /** Whether the accepted offer can carry this source; true while there is none. */
   carries(source: Source): boolean {
     return this.#sections.length === 0 || this.#sections.some((section) => section.source === source && section.active);
+  }
+
+  /** The layers that the accepted offer announced for a source: RIDs, or one without. */
+  layersOf(source: Source): readonly (Rid | null)[] {
+    const section = this.#sections.find((candidate) => candidate.source === source);
+    if (section?.active !== true) return [];
+    return section.rids.length > 0 ? section.rids : [null];
   }
 
   /** A new transport: the streams of the one before are gone. */
@@ -214,8 +219,7 @@ export class Ingress {
   #hear(layer: Layer, packet: SourcePacket, now: number): void {
     const cursor = this.#cursor;
     if (!cursor.find(packet.rtp, layer.extensions.audioLevel)) return;
-    const level = (packet.rtp.packet[cursor.offset] as number) & 0x7f;
-    if (level <= speechLevel) layer.track.spokeAt = now;
+    layer.track.voice.heard((packet.rtp.packet[cursor.offset] as number) & 0x7f, now);
   }
 
   #remove(layer: Layer, now: number): void {

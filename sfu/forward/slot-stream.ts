@@ -41,12 +41,11 @@ const repeatMeta: SendMeta = {
 /** Packets kept of a video slot, in case they must be repeated: two seconds of a rich stream, a power of two. */
 const historyPackets = 256;
 
-/** Which layer a slot wants, best first: main the large one, thumbnails the small one. */
+/** Which layer a slot takes, best first, where it may have no more than the key says. */
 const preferences = {
-  main: ['h', null, 'l'],
-  thumbnail: ['l', null, 'h'],
-  narrow: ['l', null, 'h'],
-} as const satisfies Record<string, readonly (Rid | null)[]>;
+  h: ['h', null, 'l'],
+  l: ['l', null, 'h'],
+} as const satisfies Record<Rid, readonly (Rid | null)[]>;
 
 /** Where a slot's packets go: the subscriber's transport, as far as a slot needs it. */
 export interface SlotOutput extends PacketRoom {
@@ -76,7 +75,8 @@ export class SlotStream {
   /** Its source changed since the last sender report, so receivers need a new one soon. */
   reportDue = false;
   readonly #shared: SlotShared;
-  readonly #preference: readonly (Rid | null)[];
+  /** The largest layer that the subscriber shows here; null where it shows none. */
+  #ceiling: Rid | null;
   #section: OfferSection | null = null;
   #rewriter: StreamRewriter | null = null;
   #output: SlotOutput | null = null;
@@ -104,7 +104,7 @@ export class SlotStream {
     this.#rtxSsrc = ssrcs.rtx;
     this.stats = new SendStats(ssrcs.media);
     this.#shared = shared;
-    this.#preference = main ? preferences.main : preferences.thumbnail;
+    this.#ceiling = main ? 'h' : 'l';
   }
 
   /** What feeds the slot now; null when nothing does. */
@@ -114,6 +114,18 @@ export class SlotStream {
 
   get track(): Track | null {
     return this.#track;
+  }
+
+  get ceiling(): Rid | null {
+    return this.#ceiling;
+  }
+
+  /** The subscriber shows the slot at this size now. */
+  setCeiling(ceiling: Rid | null, now: number): void {
+    if (ceiling === this.#ceiling) return;
+    this.#ceiling = ceiling;
+    if (ceiling === null) this.#release();
+    this.select(now);
   }
 
   /** The subscriber's offer was accepted. The stream goes on unless the MID extension has another id than before. */
@@ -159,7 +171,9 @@ export class SlotStream {
   select(now: number): void {
     if (this.#track === null || this.#output === null || this.#section?.active !== true) return;
     if (this.#askDue) this.#ask(now);
-    const best = this.#track.bestLayer(now < this.#narrowUntil ? preferences.narrow : this.#preference, now);
+    const ceiling = now < this.#narrowUntil && this.#ceiling !== null ? 'l' : this.#ceiling;
+    if (ceiling === null) return;
+    const best = this.#track.bestLayer(preferences[ceiling], now);
     if (best === null || best === this.#pending) return;
     if (best === this.#current) {
       if (this.#pending !== null) this.#await(best);

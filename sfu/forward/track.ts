@@ -1,5 +1,6 @@
 /** One source of a participant (microphone, camera or screen) and the layers in which it comes. */
 import type { MediaKind, Publication, Rid, Source } from '../../tunnel-protocol/index.ts';
+import { VoiceLevel } from '../active-speaker.ts';
 import type { Layer } from './layer.ts';
 import type { SlotStream } from './slot-stream.ts';
 
@@ -9,8 +10,8 @@ export class Track {
   /** Null while it is not published; otherwise grows with every publication of the room. */
   order: number | null = null;
   muted = false;
-  /** When it was last loud, for a microphone; -Infinity for never. */
-  spokeAt = -Infinity;
+  /** Of a microphone. */
+  readonly voice = new VoiceLevel();
   /** Slots that this track is assigned to, whether or not anything comes. */
   readonly viewers = new Set<SlotStream>();
   /** At most one for each RID, or a single one. */
@@ -27,6 +28,11 @@ export class Track {
   /** Published and not muted: what comes may be shown. */
   get live(): boolean {
     return this.order !== null && !this.muted;
+  }
+
+  /** It is not to be shown any more, from this moment on; whoever planned it will plan anew. */
+  hide(now: number): void {
+    for (const slot of [...this.viewers]) slot.assign(null, now);
   }
 
   get publication(): Publication | null {
@@ -46,6 +52,16 @@ export class Track {
     let last: Layer | null = null;
     for (const layer of this.layers) if (last === null || layer.lastPacketAt > last.lastPacketAt) last = layer;
     return last;
+  }
+
+  /** Whether a slot is to be sent this layer, or has to make do with it because a better one does not come. */
+  isWatched(rid: Rid | null, now: number): boolean {
+    const large = rid === 'l' && this.layer('h')?.flows(now) === true;
+    for (const { ceiling } of this.viewers) {
+      if (ceiling === null) continue;
+      if (rid === null || ceiling === rid || (rid === 'l' && !large)) return true;
+    }
+    return false;
   }
 
   /** A layer began: slots that show this track may want it. */
