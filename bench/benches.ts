@@ -1,6 +1,7 @@
 /** Every benchmark by the name that `npm run bench -- <name>` takes. */
 import type { Figure } from './harness/result-file.ts';
 import { benchIdle } from './idle/bench.ts';
+import { benchLadder } from './ladder/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
 import { benchTunnel } from './tunnel/bench.ts';
@@ -21,6 +22,7 @@ export const benches = {
   aging: benchAging,
   turn: benchTurn,
   idle: benchIdle,
+  ladder: benchLadder,
 } satisfies Readonly<Record<string, Bench>>;
 
 export type BenchName = keyof typeof benches;

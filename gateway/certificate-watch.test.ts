@@ -6,38 +6,52 @@ t.test('tells of changes once each, not of the first look, and not of files that
   const folder = t.testdir({ cert: 'a', key: 'a', cert2: 'a', key2: 'a' });
   const files = { certFile: `${folder}/cert`, keyFile: `${folder}/key` };
   let changes = 0;
-  let wake: () => void = () => undefined;
-  const stop = watchCertificate([{ certFile: `${folder}/cert2`, keyFile: `${folder}/key2` }, files], 5, () => {
+  let look: () => Promise<void> = () => Promise.resolve();
+  const change = (): Promise<void> => {
     changes++;
-    wake();
     return Promise.resolve();
+  };
+  watchCertificate([{ certFile: `${folder}/cert2`, keyFile: `${folder}/key2` }, files], 5, change, (repeated) => {
+    look = repeated;
+    return () => undefined;
   });
-  t.teardown(stop);
-  // The watch itself keeps no process alive.
-  const alive = setInterval(() => undefined, 1000);
-  t.teardown(() => {
-    clearInterval(alive);
-  });
-  const changed = (): Promise<void> => new Promise((resolve) => (wake = resolve));
-  const looks = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 40));
-
-  await looks();
+  await look();
   t.equal(changes, 0);
-  let next = changed();
   await writeFile(`${folder}/new`, 'a longer one');
   await rename(`${folder}/new`, files.certFile);
-  await next;
-  await looks();
+  await look();
+  await look();
   t.equal(changes, 1);
   await rm(files.keyFile);
-  await looks();
+  await look();
   t.equal(changes, 1);
-  next = changed();
   await writeFile(files.keyFile, 'another');
-  await next;
+  await look();
+  await look();
   t.equal(changes, 2);
-  stop();
-  await writeFile(files.keyFile, 'and another one');
-  await looks();
-  t.equal(changes, 2);
+});
+
+t.test('looks by itself, until it is told to end', async (t) => {
+  const folder = t.testdir({ cert: 'a', key: 'a' });
+  const files = { certFile: `${folder}/cert`, keyFile: `${folder}/key` };
+  let changes = 0;
+  const changed = new Promise<void>((resolve) => {
+    const stop = watchCertificate([files], 5, () => {
+      changes++;
+      stop();
+      resolve();
+      return Promise.resolve();
+    });
+  });
+  // Whenever the first look was, one of these writes comes after it. The watch itself keeps no process alive.
+  let length = 1;
+  const writing = setInterval(() => {
+    length++;
+    void writeFile(files.certFile, 'a'.repeat(length));
+  }, 20);
+  t.teardown(() => {
+    clearInterval(writing);
+  });
+  await changed;
+  t.equal(changes, 1);
 });

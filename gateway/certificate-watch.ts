@@ -1,6 +1,23 @@
 import { stat } from 'node:fs/promises';
 import type { CertificateFiles } from './certificates.ts';
 
+/** Looks again and again, one look after the other, until the returned function is called. */
+type Repeat = (look: () => Promise<void>, intervalMs: number) => () => void;
+
+const byTimer: Repeat = (look, intervalMs) => {
+  let busy = false;
+  const timer = setInterval(() => {
+    if (busy) return;
+    busy = true;
+    void look().finally(() => {
+      busy = false;
+    });
+  }, intervalMs).unref();
+  return () => {
+    clearInterval(timer);
+  };
+};
+
 /**
  * Calls `changed` when any of the files has another time or size than before. Looks instead of listening, because files are
  * replaced by renaming and behind symbolic links, where listening loses them. Returns what ends it.
@@ -9,9 +26,9 @@ export function watchCertificate(
   files: readonly CertificateFiles[],
   intervalMs: number,
   changed: () => Promise<void>,
+  repeat: Repeat = byTimer,
 ): () => void {
   let seen: string | null = null;
-  let busy = false;
   const look = async (): Promise<void> => {
     const now = await stamp(files);
     if (now === null || now === seen) return;
@@ -19,18 +36,11 @@ export function watchCertificate(
     seen = now;
     if (!first) await changed();
   };
-  const timer = setInterval(() => {
-    if (busy) return;
-    busy = true;
-    void look().finally(() => {
-      busy = false;
-    });
+  const first = look();
+  return repeat(async () => {
+    await first;
+    await look();
   }, intervalMs);
-  timer.unref();
-  void look();
-  return () => {
-    clearInterval(timer);
-  };
 }
 
 /** Null while a file is not there: somebody is about to put it. */

@@ -250,9 +250,10 @@ function handles(): readonly string[] {
     .filter((name) => /Wrap|Server|Socket/i.test(name) && !/Pipe|TTY|Req/.test(name));
 }
 
-/** Handles once there are no more than so many, or those left after many turns: closing takes a turn or two. */
+/** Handles once there are no more than so many, or those left after a long time: closing takes a turn or two. */
 async function settledHandles(count: number): Promise<readonly string[]> {
-  for (let i = 0; i < 1000 && handles().length > count; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  const until = performance.now() + 20_000;
+  while (handles().length > count && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 1));
   return handles();
 }
 

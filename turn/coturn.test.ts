@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { turnCounterNames } from './counters.ts';
 import { LoopbackServer, loopback } from './testing/loopback.ts';
 
 const programs = ['/usr/bin/turnutils_uclient', '/usr/bin/turnutils_peer', '/usr/bin/openssl'];
@@ -80,8 +81,9 @@ t.test('turnutils_uclient loses nothing', { skip, timeout: 120_000 }, async (t) 
       const [sent, received = 0] = counts;
       t.equal(sent, clients * messages, name);
       const lost = clients * messages - received;
-      // Over TLS this client leaves messages unread where the machine stalls, whatever the server: coturn's as well.
-      if (name === 'TLS' && lost > clients * messages * 0.01 && attempt < attempts) {
+      // Where the machine stalls, this client gives up on what is still to come, and over TLS it leaves messages unread,
+      // whatever the server: coturn's as well. What this server got it has relayed, see below.
+      if (lost > clients * messages * 0.01 && attempt < attempts) {
         t.comment(`${name}: ${String(lost)} lost, again`);
         continue;
       }
@@ -98,6 +100,7 @@ t.test('turnutils_uclient loses nothing', { skip, timeout: 120_000 }, async (t) 
   ]);
   const { counters } = server.server;
   t.ok(counters.relayed_to_peer >= 4 * clients * messages);
-  t.ok(counters.relayed_to_client >= counters.relayed_to_peer * 0.99);
+  const dropped = turnCounterNames.filter((name) => name.startsWith('dropped_') && counters[name] > 0);
+  t.same(dropped, [], 'nothing that came to it was dropped');
   t.same([counters.internal_error, server.errors.length], [0, 0]);
 });

@@ -1,11 +1,14 @@
-/** The control channel in networks that strip, hold back and refuse, and its moves between carriers during a call. */
+/**
+ * The control channel in networks that strip, hold back and refuse, and its moves between carriers during a call. How long
+ * such joins take, `npm run bench -- ladder` measures.
+ */
 import t from 'tap';
 import type { Test } from 'tap';
 import type { NodeCall } from '../../client/index.ts';
 import { audioSlotMids } from '../../tunnel-protocol/index.ts';
 import { startHttpProxy } from './http-proxy.ts';
 import type { HttpProxy } from './http-proxy.ts';
-import { GapMeter, packetsOf, publishClip, testTimeoutMs, trackOf, withEdge } from './node-tools.ts';
+import { packetsOf, publishClip, testTimeoutMs, trackOf, withEdge } from './node-tools.ts';
 import type { EdgeForTest } from './node-tools.ts';
 
 t.setTimeout(testTimeoutMs);
@@ -23,11 +26,6 @@ async function behindProxy(
   return { ...context, proxy };
 }
 
-/** Shorter than any time-out of an attempt; on a machine that does nothing else, joins take a tenth of it. */
-const noTimeOutMs = 5000;
-/** More than this without a packet is noticed by people. */
-const noticeableGapMs = 250;
-
 /** The latest word on each carrier of the control channel. */
 function attemptsOf(call: NodeCall): Record<string, string> {
   const ofControl = call.attempts.filter(({ channel }) => channel === 'control');
@@ -39,7 +37,7 @@ t.test('the Upgrade is stripped: http-stream, at once', async (t) => {
   const call = await joined(proxy.url, { room: 'r', rungs: tunnels });
   t.match(call, { rung: 'http-stream', controlRung: 'http-stream' });
   t.match(attemptsOf(call), { websocket: 'failed upgrade-stripped', 'http-stream': 'connected' });
-  t.ok(call.stats().joinMs < noTimeOutMs, `${call.stats().joinMs.toFixed(0)} ms`);
+  t.comment(`joined in ${call.stats().joinMs.toFixed(0)} ms`);
 });
 
 t.test('and answers are held back: long-poll', async (t) => {
@@ -48,7 +46,7 @@ t.test('and answers are held back: long-poll', async (t) => {
   t.match(call, { rung: 'long-poll', controlRung: 'long-poll' });
   const { websocket, 'http-stream': httpStream, 'long-poll': longPoll } = attemptsOf(call);
   t.same([websocket, httpStream, longPoll], ['failed upgrade-stripped', 'failed buffered', 'connected']);
-  t.ok(call.stats().joinMs < noTimeOutMs, `${call.stats().joinMs.toFixed(0)} ms`);
+  t.comment(`joined in ${call.stats().joinMs.toFixed(0)} ms`);
 });
 
 t.test('only text passes: long-poll in base64', async (t) => {
@@ -96,10 +94,6 @@ t.test('carriers change in the middle of a call: no event is lost or doubled, an
   const climbed = new Promise((resolve) => {
     grace.once('control-rung', resolve);
   });
-  const meter = new GapMeter(audio);
-  t.teardown(() => {
-    meter.stop();
-  });
   for (let n = 1; n <= rounds; n++) {
     if (n === 20) {
       proxy.upgrades = true;
@@ -109,7 +103,6 @@ t.test('carriers change in the middle of a call: no event is lost or doubled, an
       t.same(await climbed, { from: 'http-stream', to: 'websocket' });
       t.same(connected, [], 'it was never without a connection');
       await packetsOf(audio, 5);
-      t.ok(meter.longestMs < noticeableGapMs, `media went on: ${meter.longestMs.toFixed(0)} ms`);
       proxy.upgrades = false;
       proxy.cut();
     }

@@ -53,7 +53,8 @@ t.test('one publishes the clip over the tunnel, the other records it over UDP', 
   const grace = run(t, [...common, '--name', 'Grace', '--rung', 'udp', '--record', files[0], '--record', files[1]]);
   await grace.printed(/joined r as Grace over udp in \d+ ms\nin the room: Ada \(/);
   await ada.printed(/\+ Grace came/);
-  await grace.printed(/^udp {2}round trip .* down [1-9]\d* kbit\/s {2}lost \d+ {2}frames recorded \d+$/m);
+  // Four seconds of the clip, which has a key frame in each.
+  await grace.printed(/^udp {2}round trip .* down [1-9]\d* kbit\/s {2}lost \d+ {2}frames recorded \d{3,}$/m);
   grace.process.kill('SIGINT');
   t.equal(await grace.exit, 0, grace.output());
   await ada.printed(/- Grace left/);
@@ -63,7 +64,7 @@ t.test('one publishes the clip over the tunnel, the other records it over UDP', 
   const counted = /recorded (\d+) frames, (\d+) of them key frames/.exec(grace.output());
   const recorded = await loadClip(files);
   t.equal(recorded.video?.frames.length, Number(counted?.[1]));
-  t.ok(Number(counted?.[1]) >= 80, `${counted?.[1] ?? 'no'} frames in five seconds`);
+  t.ok(Number(counted?.[1]) >= 100, `${counted?.[1] ?? 'no'} frames`);
   t.ok(Number(counted?.[2]) >= 2);
   t.match(recorded.video, { width: 640, height: 360 });
   t.ok((recorded.audio?.durationMs ?? 0) > 3000, `${String(recorded.audio?.durationMs)} ms of sound`);

@@ -1,4 +1,7 @@
-/** What makes media climb and step down: proofs, and reports of both ends on what arrives. */
+/**
+ * What makes media climb and step down: proofs, and reports of both ends on what arrives. When they do is tested on a
+ * virtual clock beside the code, and measured by `npm run bench -- ladder`.
+ */
 import t from 'tap';
 import type { Test } from 'tap';
 import { videoSlotMids } from '../../tunnel-protocol/index.ts';
@@ -45,50 +48,39 @@ async function oneWayCall(t: Test): Promise<{ relay: UdpRelay; ada: NodeCall; gr
   return { relay, ada, grace };
 }
 
-t.test(
-  'UDP dies: confirmed silence, the tunnel within about a second; UDP returns: up when it is proven',
-  async (t) => {
-    const { relay, grace } = await oneWayCall(t);
-    relay.down = true;
-    const diedAt = performance.now();
-    const down = await nextOf(grace, 'downgrade');
-    const downMs = performance.now() - diedAt;
-    t.match(down, { from: 'udp', to: 'websocket', reason: 'rung-failed', evidence: { cause: 'silence' } });
-    t.ok(downMs >= 800, 'not before it is silent');
-    t.ok(downMs <= 1500, `${downMs.toFixed(0)} ms`);
-    await packetsOf(await trackOf(grace, mainVideo), 30);
-    relay.down = false;
-    const backAt = performance.now();
-    const proof = nextOf(grace, 'rung_attempt', ({ step }) => step === 'proof');
-    const up = await nextOf(grace, 'upgrade');
-    const upMs = performance.now() - backAt;
-    t.match(await proof, { rung: 'udp', outcome: 'proven', sent: 150 });
-    t.match(up, { from: 'websocket', to: 'udp', reason: 'better-rung-proven' });
-    t.ok(upMs >= 2_900, 'not by one lucky reply');
-    await packetsOf(await trackOf(grace, mainVideo), 30);
-    t.comment(`down after ${downMs.toFixed(0)} ms, up after ${upMs.toFixed(0)} ms`);
-    const dwells = grace.ladderLog.filter(({ type }) => type === 'dwell') as EventOf<'dwell'>[];
-    t.same(
-      dwells.map(({ rung }) => rung),
-      ['udp', 'websocket'],
-    );
-  },
-);
+t.test('UDP dies: confirmed silence, and the tunnel; UDP returns: up when it is proven', async (t) => {
+  const { relay, grace } = await oneWayCall(t);
+  relay.down = true;
+  const down = await nextOf(grace, 'downgrade');
+  t.match(down, { from: 'udp', to: 'websocket', reason: 'rung-failed', evidence: { cause: 'silence' } });
+  await packetsOf(await trackOf(grace, mainVideo), 30);
+  relay.down = false;
+  // On a machine that stands still for a second a proof fails, and is made again when the network seems another one.
+  const proofs: LadderEvent[] = [];
+  grace.on('ladder', (event) => {
+    if (event.type !== 'rung_attempt' || event.step !== 'proof') return;
+    proofs.push(event);
+    if (event.outcome === 'failed') grace.networkChanged();
+  });
+  t.match(await nextOf(grace, 'upgrade'), { from: 'websocket', to: 'udp', reason: 'better-rung-proven' });
+  t.match(proofs.at(-1), { rung: 'udp', outcome: 'proven', sent: 150 }, 'not by one lucky reply');
+  await packetsOf(await trackOf(grace, mainVideo), 30);
+  const dwells = grace.ladderLog.filter(({ type }) => type === 'dwell') as EventOf<'dwell'>[];
+  t.same(
+    dwells.map(({ rung }) => rung),
+    ['udp', 'websocket'],
+  );
+});
 
 t.test('UDP that loses every fifth datagram: down to the tunnel, and no way up without a proof', async (t) => {
   const { relay, grace } = await oneWayCall(t);
   relay.loss = 0.2;
-  const lossyAt = performance.now();
   const down = await nextOf(grace, 'downgrade');
-  const downMs = performance.now() - lossyAt;
   t.match(down, { from: 'udp', to: 'websocket', reason: 'rung-failed', evidence: { cause: 'loss' } });
-  t.ok(downMs <= 7_000, `${downMs.toFixed(0)} ms`);
   const proof = await nextOf(grace, 'rung_attempt', ({ step }) => step === 'proof');
   t.match(proof, { rung: 'udp', outcome: 'failed' });
   await packetsOf(await trackOf(grace, mainVideo), 60);
   t.equal(grace.rung, 'websocket');
   t.equal(grace.ladderLog.filter(({ type }) => type === 'upgrade').length, 0);
-  t.comment(
-    `down after ${downMs.toFixed(0)} ms; the proof failed after ${proof.ms.toFixed(0)} ms: ${JSON.stringify(proof)}`,
-  );
+  t.comment(`the proof failed after ${proof.ms.toFixed(0)} ms: ${JSON.stringify(proof)}`);
 });

@@ -28,12 +28,8 @@ t.test('the way up dies: the reports of the server tell, and media goes on by th
     });
   });
   relay.upDown = true;
-  const diedAt = performance.now();
   const down = await left;
-  const downMs = performance.now() - diedAt;
   t.match(down, { from: 'udp', to: 'websocket', evidence: { cause: /^(silence|loss)$/, direction: 'up' } });
-  t.ok(downMs >= 800 && downMs <= 2_000, `${downMs.toFixed(0)} ms`);
   await packetsOf(track, 60);
-  t.comment(`down after ${downMs.toFixed(0)} ms`);
   t.match(await edge.metrics(), /^sallyport_rung_changes_total\{from="udp",to="websocket",reason="nominated"\} 1$/m);
 });

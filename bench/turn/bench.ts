@@ -81,7 +81,9 @@ export async function benchTurn({ runs, progress }: BenchOptions): Promise<reado
         // Neighbours in time are compared, because what else the machine does changes from one to the next.
         const ratios = cost.ours.map((value, run) => value / (cost.coturn[run] ?? NaN));
         const ratio = Number(summarize(ratios).median.toPrecision(3));
-        measured.push({ ...against(mine, name, summarize(cost.coturn)), ratio });
+        const compared = { ...against(mine, name, summarize(cost.coturn)), ratio };
+        measured.push(compared);
+        progress(`${whole}: ${String(mine.value)} µs, ${String(ratio)} of ${name}`);
       }
       await load.call('disconnect', 'ours');
       await load.call('disconnect', 'coturn');

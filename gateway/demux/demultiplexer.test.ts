@@ -256,7 +256,7 @@ for (const variant of variants) {
 
     if (variant.name.startsWith('peek') && variant.http.startsWith('uws'))
       t.test('what uWebSockets.js got is cut when nothing more comes', async (t) => {
-        const { port, demux } = await world(t, { openingTimeoutMs: 200 });
+        const { port, demux } = await world(t, { openingTimeoutMs: 2000 });
         const hello = await captureHello({ ALPNProtocols: ['http/1.1'] });
         const silent = [hello, Buffer.from('POST / HTTP/1.1\r\nhost: a\r\n')].map((bytes) => {
           const client = new Client(port);

@@ -9,6 +9,21 @@ export interface OpeningLimits {
   readonly maxOpeningsPerClient: number;
 }
 
+/** Where the time comes from; timers keep no process alive. */
+export interface OpeningsClock {
+  now(): number;
+  setTimer(fire: () => void, ms: number): unknown;
+  clearTimer(timer: unknown): void;
+}
+
+const systemClock: OpeningsClock = {
+  now: () => performance.now(),
+  setTimer: (fire, ms) => setTimeout(fire, ms).unref(),
+  clearTimer: (timer) => {
+    clearTimeout(timer as NodeJS.Timeout);
+  },
+};
+
 /** A timer that is so late was held up by this process, not by clients: what they sent meanwhile is looked at first. */
 const stallMs = 250;
 
@@ -44,11 +59,12 @@ export class Openings {
   /** In the order of their deadlines, because all have the same time. */
   readonly #open = new Set<Opening>();
   readonly #perClient = new Map<string, number>();
-  #timer: NodeJS.Timeout | null = null;
+  readonly #clock: OpeningsClock;
+  #timer: unknown = null;
   #dueAt = 0;
   readonly #expire = (): void => {
     this.#timer = null;
-    const now = performance.now();
+    const now = this.#clock.now();
     const lateMs = now - this.#dueAt;
     if (lateMs >= stallMs) {
       this.#armFor(now + lateMs);
@@ -62,8 +78,9 @@ export class Openings {
     this.#arm();
   };
 
-  constructor(limits: OpeningLimits) {
+  constructor(limits: OpeningLimits, clock: OpeningsClock = systemClock) {
     this.#limits = limits;
+    this.#clock = clock;
   }
 
   get size(): number {
@@ -72,7 +89,7 @@ export class Openings {
 
   /** `address` null: not known yet, and not counted per client. Null comes back when that client has too many. */
   open(address: string | null, cut: (reason: CutReason) => void): Opening | null {
-    const opening = new Opening(this, performance.now() + this.#limits.openingTimeoutMs, cut);
+    const opening = new Opening(this, this.#clock.now() + this.#limits.openingTimeoutMs, cut);
     if (address !== null && !this.assign(opening, address)) return null;
     if (this.#open.size >= this.#limits.maxOpenings) {
       const [oldest] = this.#open;
@@ -105,7 +122,7 @@ export class Openings {
 
   /** Cuts all. */
   close(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#timer !== null) this.#clock.clearTimer(this.#timer);
     this.#timer = null;
     for (const opening of [...this.#open]) {
       this.remove(opening);
@@ -128,10 +145,10 @@ export class Openings {
   }
 
   #armFor(at: number): void {
-    const now = performance.now();
+    const now = this.#clock.now();
     // A little later than the deadline, so that one look is enough for it.
     const waitMs = Math.max(1, Math.ceil(at - now));
     this.#dueAt = now + waitMs;
-    this.#timer = setTimeout(this.#expire, waitMs).unref();
+    this.#timer = this.#clock.setTimer(this.#expire, waitMs);
   }
 }
