@@ -27,6 +27,8 @@ t.test('one stream per slot, while people come and go', { skip: chromiumMissing 
   t.strictSame(await viewer.page.evaluate('[peer.streams[3], peer.streams[9]]'), ['main', 'main']);
 
   const b = await call(sfu, browser, 'b', { camera: true });
+  // Both beep; who is main must not depend on who is louder.
+  await viewer.client.must({ type: 'subscribe', main: b.id, audio: true, video: true });
   await viewer.client.event('slots', ({ slots }) =>
     slots.some(({ mid, participant }) => mid === '3' && participant === b.id),
   );

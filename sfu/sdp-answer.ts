@@ -1,6 +1,5 @@
 /** Writes the answer to a fixed-shape offer (RFC 8829 section 5.3), without a general SDP engine: the shape is known. */
 import { audioSlotMids, dataMid, extensionUri, videoSlotMids } from '../tunnel-protocol/index.ts';
-import type { MediaKind } from '../tunnel-protocol/index.ts';
 import type { Candidate } from './sfu.ts';
 import type { Codec } from './sdp-codecs.ts';
 import type { HeaderExtensionIds, Offer, OfferSection } from './sdp-offer.ts';
@@ -57,11 +56,7 @@ function rejection(media: string, mid: string): string[] {
 }
 
 function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: boolean): string[] {
-  const payloadTypes = section.codecs
-    .flatMap(({ payloadType, rtxPayloadType }) =>
-      rtxPayloadType === 0 ? [payloadType] : [payloadType, rtxPayloadType],
-    )
-    .join(' ');
+  const payloadTypes = section.codecs.flatMap(payloadTypesOf).join(' ');
   const lines = [
     `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${payloadTypes}`,
     'c=IN IP4 0.0.0.0',
@@ -75,7 +70,7 @@ function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: bool
     'a=rtcp-mux',
   ];
   if (section.reducedSizeRtcp) lines.push('a=rtcp-rsize');
-  lines.push(...writeExtensions(section.kind, section.extensions, section.rids.length > 0));
+  lines.push(...writeExtensions(section));
   for (const codec of section.codecs) lines.push(...writeCodec(codec));
   if (section.active && section.rids.length > 0) {
     lines.push(...section.rids.map((rid) => `a=rid:${rid} recv`), `a=simulcast:recv ${section.rids.join(';')}`);
@@ -105,14 +100,32 @@ function directionOf(section: OfferSection): string {
   return section.source === null ? 'sendonly' : 'recvonly';
 }
 
-function writeExtensions(kind: MediaKind, ids: HeaderExtensionIds, simulcast: boolean): string[] {
-  const lines: string[] = [];
-  if (ids.mid !== 0) lines.push(`a=extmap:${String(ids.mid)} ${extensionUri.mid}`);
-  if (simulcast && ids.rid !== 0) lines.push(`a=extmap:${String(ids.rid)} ${extensionUri.rid}`);
-  if (kind === 'audio' && ids.audioLevel !== 0) {
-    lines.push(`a=extmap:${String(ids.audioLevel)} ${extensionUri.audioLevel}`);
-  }
-  return lines;
+/** Those that this side reads, writes or passes on in this section. */
+function writeExtensions({ kind, source, rids, extensions, codecs }: OfferSection): string[] {
+  const simulcast = rids.length > 0;
+  const audio = kind === 'audio';
+  const transportWide = codecs.some(({ feedback }) => feedback.includes('transport-cc'));
+  const taken: Readonly<Record<keyof HeaderExtensionIds, boolean>> = {
+    mid: true,
+    rid: simulcast,
+    repairedRid: simulcast,
+    audioLevel: audio,
+    transportWideCc: transportWide,
+    // The other way to estimate bandwidth, for receivers without the one above.
+    absSendTime: source === null && !transportWide,
+    videoOrientation: !audio,
+    dependencyDescriptor: !audio,
+  };
+  const names = Object.keys(taken) as (keyof HeaderExtensionIds)[];
+  return names
+    .filter((name) => taken[name] && extensions[name] !== 0)
+    .map((name) => `a=extmap:${String(extensions[name])} ${extensionUri[name]}`);
+}
+
+/** In the order in which they are wanted: a publisher sends the first. */
+function payloadTypesOf({ payloadType, rtxPayloadType, redPayloadType, prefersRed }: Codec): number[] {
+  const all = prefersRed ? [redPayloadType, payloadType] : [payloadType, redPayloadType];
+  return [...all, rtxPayloadType].filter((type) => type !== 0);
 }
 
 function writeCodec(codec: Codec): string[] {
@@ -124,6 +137,10 @@ function writeCodec(codec: Codec): string[] {
   if (codec.rtxPayloadType !== 0) {
     const rtx = String(codec.rtxPayloadType);
     lines.push(`a=rtpmap:${rtx} rtx/${String(codec.clockRate)}`, `a=fmtp:${rtx} apt=${type}`);
+  }
+  if (codec.redPayloadType !== 0) {
+    const red = String(codec.redPayloadType);
+    lines.push(`a=rtpmap:${red} red/${String(codec.clockRate)}${channels}`, `a=fmtp:${red} ${type}/${type}`);
   }
   return lines;
 }

@@ -18,8 +18,12 @@ export interface Codec {
   readonly parameters: string;
   /** Feedback that is both offered and understood. */
   readonly feedback: readonly string[];
-  /** Of the retransmission format for this codec (RFC 4588 section 8); 0 where it is not offered, or not used. */
+  /** Of the retransmission format for this codec (RFC 4588 section 8); 0 where it is not offered. */
   readonly rtxPayloadType: number;
+  /** Of redundant audio made of this codec (RFC 2198); 0 where it is not offered. */
+  readonly redPayloadType: number;
+  /** The offer lists redundant audio before the codec itself: its publisher wants to send it. */
+  readonly prefersRed: boolean;
 }
 
 type ParsedMedia = ReturnType<typeof parse>['media'][number];
@@ -33,14 +37,18 @@ const names: ReadonlyMap<string, CodecName> = new Map([
 ]);
 /** Best first: VP8 is what every peer decodes and what can be rewritten down to its picture ids. */
 const preference: readonly CodecName[] = ['opus', 'VP8', 'H264', 'VP9', 'AV1'];
-const understoodFeedback: readonly string[] = ['nack', 'nack pli', 'ccm fir', 'goog-remb'];
+const understoodFeedback: readonly string[] = ['nack', 'nack pli', 'ccm fir', 'goog-remb', 'transport-cc'];
 const maxPayloadTypes = 64;
 
 /**
  * The codecs to answer with, best first, at most one of each name; only the best one where the client publishes, so that
  * nobody need guess what comes. Returns a reason when the section is malformed, an empty list when nothing is known.
  */
-export function readCodecs(media: ParsedMedia, kind: MediaKind, publishes: boolean): readonly Codec[] | string {
+export function readCodecs(
+  media: ParsedMedia,
+  kind: MediaKind,
+  { publishes, transportWideCc }: { readonly publishes: boolean; readonly transportWideCc: boolean },
+): readonly Codec[] | string {
   const listed = new Set(plainText(media.payloads).split(' ').map(Number));
   if (listed.size > maxPayloadTypes) return `lists more than ${String(maxPayloadTypes)} payload types`;
   const best = new Map<CodecName, { codec: Codec; rank: number }>();
@@ -56,13 +64,30 @@ export function readCodecs(media: ParsedMedia, kind: MediaKind, publishes: boole
     if (rank === 0 || (earlier !== undefined && earlier.rank >= rank)) continue;
     const channels = name === 'opus' ? (encoding ?? 1) : 0;
     if (name === 'opus' && channels !== 2) continue;
-    // Publishers repeat packets as they were: one thing less to recognise and to put in order. To subscribers that is
-    // not possible, because no SRTP index may be used twice, so there is no NACK without RTX.
-    const rtxPayloadType = publishes || name === 'opus' ? 0 : rtxOf(media, payload, listed);
-    const feedback = name === 'opus' ? [] : feedbackOf(media, payload, publishes || rtxPayloadType !== 0);
+    // Publishers without RTX repeat packets as they were. To subscribers that is not possible, because no SRTP index may be
+    // used twice, so there is no NACK without RTX.
+    const rtxPayloadType = name === 'opus' ? 0 : rtxOf(media, payload, listed);
+    const repairs = name !== 'opus' && (publishes || rtxPayloadType !== 0);
+    const feedback = feedbackOf(media, payload).filter(
+      (one) => (one !== 'nack' || repairs) && (one !== 'transport-cc' || transportWideCc),
+    );
+    const redPayloadType = name === 'opus' ? redOf(media, payload, listed) : 0;
+    const order = [...listed];
+    const prefersRed = redPayloadType !== 0 && order.indexOf(redPayloadType) < order.indexOf(payload);
     best.set(name, {
       rank,
-      codec: { key, name, payloadType: payload, clockRate: rate, channels, parameters, feedback, rtxPayloadType },
+      codec: {
+        key,
+        name,
+        payloadType: payload,
+        clockRate: rate,
+        channels,
+        parameters,
+        feedback,
+        rtxPayloadType,
+        redPayloadType,
+        prefersRed,
+      },
     });
   }
   const codecs = preference.flatMap((name) => best.get(name)?.codec ?? []);
@@ -96,16 +121,28 @@ function rtxOf(media: ParsedMedia, payload: number, listed: ReadonlySet<number>)
   return 0;
 }
 
+/** RFC 2198 section 5: redundant audio whose blocks are all of this codec. */
+function redOf(media: ParsedMedia, payload: number, listed: ReadonlySet<number>): number {
+  for (const { payload: red, codec, rate } of media.rtp) {
+    if (plainText(codec).toLowerCase() !== 'red' || rate !== 48_000 || !listed.has(red) || !isPayloadType(red))
+      continue;
+    const parameters = plainText(media.fmtp.find((line) => line.payload === red)?.config);
+    const blocks = parameters.split('/');
+    if (blocks.length > 1 && blocks.every((block) => block === String(payload))) return red;
+  }
+  return 0;
+}
+
 /** RFC 5761 section 4: 64–95 would be taken for RTCP. */
 function isPayloadType(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= 127 && !(value >= 64 && value < 96);
 }
 
-function feedbackOf(media: ParsedMedia, payload: number, repairs: boolean): readonly string[] {
+function feedbackOf(media: ParsedMedia, payload: number): readonly string[] {
   const offered = new Set<string>();
   for (const { payload: of, type, subtype } of media.rtcpFb ?? []) {
     if (String(of) !== '*' && Number(of) !== payload) continue;
     offered.add(subtype === undefined ? type : `${type} ${subtype}`);
   }
-  return understoodFeedback.filter((feedback) => offered.has(feedback) && (repairs || feedback !== 'nack'));
+  return understoodFeedback.filter((feedback) => offered.has(feedback));
 }

@@ -40,12 +40,16 @@ t.test("Chromium's offer", (t) => {
     microphone?.codecs.map(({ key, payloadType, channels }) => ({ key, payloadType, channels })),
     [{ key: 'opus', payloadType: 111, channels: 2 }],
   );
-  t.strictSame(microphone?.extensions, { mid: 4, rid: 0, audioLevel: 1 });
+  const numbers = { mid: 4, rid: 0, repairedRid: 0, audioLevel: 1, absSendTime: 2, transportWideCc: 3 };
+  t.strictSame(microphone?.extensions, { ...numbers, videoOrientation: 0, dependencyDescriptor: 0 });
+  t.equal(microphone?.codecs[0]?.redPayloadType, 63);
+  t.equal(microphone?.codecs[0]?.prefersRed, false);
   t.strictSame(
     camera?.codecs.map(({ key, payloadType }) => [key, payloadType]),
     [['VP8', 96]],
   );
-  t.strictSame(camera?.codecs[0]?.feedback, ['nack', 'nack pli', 'ccm fir', 'goog-remb']);
+  t.strictSame(camera?.codecs[0]?.feedback, ['nack', 'nack pli', 'ccm fir', 'goog-remb', 'transport-cc']);
+  t.equal(camera?.codecs[0]?.rtxPayloadType, 97);
   t.strictSame(camera?.rids, ['h', 'l']);
   t.strictSame(camera?.ssrcs, []);
   t.strictSame(screen?.rids, []);

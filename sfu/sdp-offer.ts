@@ -20,12 +20,8 @@ export const maxOfferLength = 65_536;
 const maxLineLength = 1024;
 const maxLines = 4096;
 
-export interface HeaderExtensionIds {
-  /** 1–14, or 0 where the section did not offer the extension. */
-  readonly mid: number;
-  readonly rid: number;
-  readonly audioLevel: number;
-}
+/** By name of {@link extensionUri}: 1–14, or 0 where the section did not offer the extension. */
+export type HeaderExtensionIds = Readonly<Record<keyof typeof extensionUri, number>>;
 
 export interface OfferSection {
   readonly mid: string;
@@ -202,10 +198,13 @@ function checkSameTransport(parsed: Parsed, index: number, of: OfferTransport): 
 }
 
 function readSection(media: ParsedMedia, expected: ShapeEntry, uriOfId: Map<number, string>): OfferSection | string {
-  const codecs = readCodecs(media, expected.kind, expected.source !== null);
-  if (typeof codecs === 'string') return codecs;
   const extensions = readExtensions(media, uriOfId);
   if (typeof extensions === 'string') return extensions;
+  const codecs = readCodecs(media, expected.kind, {
+    publishes: expected.source !== null,
+    transportWideCc: extensions.transportWideCc !== 0,
+  });
+  if (typeof codecs === 'string') return codecs;
   return {
     ...expected,
     active: media.direction !== 'inactive' && codecs.length > 0,
@@ -228,8 +227,8 @@ function readExtensions(media: ParsedMedia, uriOfId: Map<number, string>): Heade
     uriOfId.set(value, uri);
     if (value >= 1 && value <= 14) idOf.set(uri, value);
   }
-  const id = (uri: string): number => idOf.get(uri) ?? 0;
-  return { mid: id(extensionUri.mid), rid: id(extensionUri.rid), audioLevel: id(extensionUri.audioLevel) };
+  const entries = Object.entries(extensionUri).map(([name, uri]) => [name, idOf.get(uri) ?? 0]);
+  return Object.fromEntries(entries) as HeaderExtensionIds;
 }
 
 /** RFC 8853 section 5.3: known restriction identifiers that are declared, listed to be sent, and can be told apart. */

@@ -11,8 +11,10 @@ import type { Rid, RtcpPacket, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
 import type { OfferSection } from '../sdp-offer.ts';
+import { LayerAllocation } from '../congestion/layer-allocation.ts';
 import { reportIntervalMs } from './ingress.ts';
 import { FrameMeta } from './frame-meta.ts';
+import { SendBudget } from './send-budget.ts';
 import { SentRate } from './sent-rate.ts';
 import { SlotStream } from './slot-stream.ts';
 import type { SlotOutput } from './slot-stream.ts';
@@ -20,6 +22,12 @@ import type { Track } from './track.ts';
 
 /** How many packets may be repeated for one subscriber between two ticks. */
 export const repeatsPerTick = 100;
+/** How many packets may fill a probe at once. */
+const paddingsAtOnce = 50;
+/** What audio and reports take beside video, in bit/s for each audio slot in use. */
+const audioBitrate = 40_000;
+/** So much more than the layers take is looked for, to leave room for their peaks. */
+const probeHeadroom = 1.2;
 
 export interface EgressOptions {
   readonly counters: SfuCounters;
@@ -45,12 +53,18 @@ export class Egress {
   #frameId = 0;
   readonly #rate = new SentRate();
   #repeatBudget = repeatsPerTick;
+  readonly #budget = new SendBudget();
+  readonly #allocation = new LayerAllocation();
+  #wasReliable = false;
 
   constructor(options: EgressOptions) {
     this.#options = options;
     const { counters, random, ssrcs } = options;
     const nextFrameId = (): number => (this.#frameId = (this.#frameId % 0xffff_ffff) + 1);
-    const shared = { counters, random, nextFrameId, rate: this.#rate };
+    const fill = (now: number): void => {
+      this.#fill(now);
+    };
+    const shared = { counters, random, nextFrameId, rate: this.#rate, budget: this.#budget, fill };
     const stream = (kind: 'audio' | 'video') => (mid: string, slot: number) =>
       new SlotStream(shared, mid, kind, slot === 0, ssrcs.get(mid) ?? { media: 0, rtx: 0 });
     this.video = videoSlotMids.map(stream('video'));
@@ -69,6 +83,7 @@ export class Egress {
 
   /** Packets go here from now on; to nowhere when null. */
   connect(output: EgressOutput | null, now: number): void {
+    if (output !== this.#output) this.#budget.reset();
     this.#output = output;
     for (const slot of this.#all) slot.connect(output, now);
   }
@@ -96,6 +111,11 @@ export class Egress {
       this.#keyFrameRequested(packet.mediaSsrc, now);
     } else if (packet.type === 'fir') {
       for (const { ssrc } of packet.requests) this.#keyFrameRequested(ssrc, now);
+    } else if (packet.type === 'transport-cc') {
+      this.#options.counters.congestion_reports_in++;
+      if (!this.#budget.feedback(packet.bytes, now)) this.#options.counters.rtcp_malformed++;
+    } else if (packet.type === 'remb') {
+      this.#budget.remb(packet.bitrate, now);
     } else if (packet.type === 'nack') {
       this.#options.counters.repeat_requests_in += packet.lost.length;
       const slot = this.#bySsrc.get(packet.mediaSsrc);
@@ -113,10 +133,43 @@ export class Egress {
     this.#repeatBudget = repeatsPerTick;
     this.#rate.tick(now);
     if (this.#output === null) return;
+    this.#allocate(this.#output, now);
     for (const slot of this.video) slot.select(now);
     const all = now - this.#lastReportAt >= reportIntervalMs;
     if (all) this.#lastReportAt = now;
     this.#report(this.#output, all, now);
+  }
+
+  /** Divides what the path takes among the video slots, main first, and looks for more where they would take more. */
+  #allocate(output: EgressOutput, now: number): void {
+    const budget = this.#budget;
+    if (output.reliable !== this.#wasReliable) {
+      this.#wasReliable = output.reliable;
+      budget.reset();
+    }
+    budget.tick(now);
+    if (budget.filling) this.#fill(now);
+    const known = output.reliable ? output.deliveryRate : budget.bitrate(now);
+    const demands = this.video.map((slot) => ({ layers: slot.demand(now) }));
+    const audio = this.audio.reduce((sum, { current }) => sum + (current === null ? 0 : audioBitrate), 0);
+    const levels = this.#allocation.allocate(demands, known === null ? Infinity : Math.max(0, known - audio), now);
+    levels.forEach((level, at) => this.video[at]?.allow(level, now));
+    if (known === null || output.reliable) return;
+    const wanted = demands.reduce((sum, { layers }) => sum + (layers.at(-1) ?? 0), audio) * probeHeadroom;
+    if (wanted > known) budget.want(wanted, now);
+  }
+
+  #fill(now: number): void {
+    let due = this.#budget.padding(now);
+    for (let count = 0; due > 0 && count < paddingsAtOnce; count++) {
+      let sent = 0;
+      for (const slot of this.video) {
+        sent = slot.pad(now);
+        if (sent > 0) break;
+      }
+      if (sent === 0) return;
+      due -= sent;
+    }
   }
 
   #keyFrameRequested(ssrc: number, now: number): void {

@@ -330,8 +330,8 @@ t.test('a path that is too slow for the large layer gets the small one, for a wh
   drop();
   both(true);
   t.equal(pair.shown.at(-1), 'h', 'nothing says that it is too slow');
-  pair.deliveryRate = 1;
   pair.pass(haltAskMs);
+  pair.deliveryRate = 1;
   drop();
   const asked = pair.plis(12);
   t.ok(asked > 0, 'the small layer is asked for a key frame');

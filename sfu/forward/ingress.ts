@@ -8,9 +8,13 @@ import {
   encodeSourceDescription,
   ExtensionCursor,
   publishSections,
+  putU16,
+  putU32,
+  u16,
   u32,
 } from '../../tunnel-protocol/index.ts';
 import type { ReportBlock, Rid, RtcpPacket, Source } from '../../tunnel-protocol/index.ts';
+import { ArrivalLog } from '../congestion/arrival-log.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { OfferSection } from '../sdp-offer.ts';
 import { Layer } from './layer.ts';
@@ -24,6 +28,16 @@ export const publisherBitrate = 2_500_000;
 /** An SSRC takes the place of another one of the same layer only after so many ms without packets of that. */
 export const ssrcHoldMs = 250;
 const maxReportBlocks = 31;
+/** Feedback packets on arrivals in one go: more than one only where a publisher's packets were held up for seconds. */
+const maxArrivalReports = 4;
+/** SSRCs that are remembered beyond their streams: senders stop naming section and layer once they were reported on. */
+const maxRemembered = 32;
+
+/** Which stream an SSRC is. */
+interface StreamName {
+  readonly source: Source;
+  readonly rid: Rid | null;
+}
 
 export interface IngressOutput {
   /** True where media comes on a path that loses nothing but what it drops on purpose. */
@@ -46,9 +60,16 @@ export class Ingress {
   /** One for all packets: they are handled one by one. */
   readonly #packet = new SourcePacket();
   readonly #cursor = new ExtensionCursor();
+  readonly #names = new Map<number, StreamName>();
+  /** SSRCs of retransmissions, and of which stream they are. */
+  readonly #repairs = new Map<number, StreamName>();
+  /** Made with the first packet that is numbered for it. */
+  #arrivals: ArrivalLog | null = null;
   #sections: readonly OfferSection[] = [];
   /** Usually one for all sections. */
   #midIds: readonly number[] = [];
+  /** Of the transport-wide sequence number, which is one for the whole transport; 0 without. */
+  #transportCcId = 0;
   #output: IngressOutput | null = null;
   readonly #feedback: LayerFeedback;
   #lastReportAt = -Infinity;
@@ -67,6 +88,8 @@ export class Ingress {
   negotiate(sections: readonly OfferSection[]): void {
     this.#sections = sections.filter(({ source }) => source !== null);
     this.#midIds = [...new Set(this.#sections.map(({ extensions }) => extensions.mid))].filter((id) => id !== 0);
+    const wide = this.#sections.find(({ codecs }) => codecs[0]?.feedback.includes('transport-cc'));
+    this.#transportCcId = wide?.extensions.transportWideCc ?? 0;
   }
 
   /** Whether the accepted offer can carry this source; true while there is none. */
@@ -87,12 +110,16 @@ export class Ingress {
     this.#clockOffset = null;
     this.#lastReportAt = -Infinity;
     for (const layer of [...this.#layers.values()]) this.#remove(layer, now);
+    this.#names.clear();
+    this.#repairs.clear();
+    this.#arrivals = null;
   }
 
   /** One authenticated RTP packet, borrowed. The hot path. */
   receiveRtp(bytes: Uint8Array, now: number): void {
     const { counters } = this.#options;
-    const layer = this.#layers.get(u32(bytes, 8)) ?? this.#latch(bytes, now);
+    const known = this.#layers.get(u32(bytes, 8));
+    const layer = known ?? this.#recognise(bytes, now);
     if (layer === null) return;
     const packet = this.#packet;
     if (packet.read(bytes, layer.forwarded) !== null) {
@@ -100,7 +127,9 @@ export class Ingress {
       return;
     }
     const { rtp } = packet;
-    if (rtp.payloadType !== layer.codec.payloadType) {
+    if (known !== undefined && this.#transportCcId !== 0) this.#noteArrival(now);
+    const { payloadType, redPayloadType } = layer.codec;
+    if (rtp.payloadType !== payloadType && (redPayloadType === 0 || !this.#isRed(redPayloadType))) {
       counters.rtp_unroutable++;
       return;
     }
@@ -108,9 +137,65 @@ export class Ingress {
     if (packet.keyFrame && layer.forwarded !== 'audio') counters.key_frames_in++;
     if (layer.extensions.audioLevel !== 0) this.#hear(layer, packet, now);
     if (!layer.track.live) counters.rtp_unpublished++;
+    this.#forward(layer, now);
+  }
+
+  #forward(layer: Layer, now: number): void {
     const { listeners } = layer;
     // Backwards, because a slot may take itself out.
-    for (let i = listeners.length - 1; i >= 0; i--) listeners[i]?.forward(packet, layer, now);
+    for (let i = listeners.length - 1; i >= 0; i--) listeners[i]?.forward(this.#packet, layer, now);
+  }
+
+  #isRed(redPayloadType: number): boolean {
+    return this.#packet.rtp.payloadType === redPayloadType && this.#packet.readRed();
+  }
+
+  /** Of the packet that the view holds. */
+  #noteArrival(now: number): void {
+    const { rtp } = this.#packet;
+    if (this.#cursor.find(rtp, this.#transportCcId) && this.#cursor.length === 2) {
+      (this.#arrivals ??= new ArrivalLog()).received(u16(rtp.packet, this.#cursor.offset), rtp.ssrc, now);
+    }
+  }
+
+  /** A packet of no stream that is known: a retransmission, which is dealt with here, or a new one's, which is returned. */
+  #recognise(bytes: Uint8Array, now: number): Layer | null {
+    const { counters } = this.#options;
+    const { rtp } = this.#packet;
+    if (rtp.parse(bytes) !== null) {
+      counters.rtp_malformed++;
+      return null;
+    }
+    if (this.#transportCcId !== 0) this.#noteArrival(now);
+    const repaired = this.#repairs.get(rtp.ssrc);
+    if (repaired === undefined) return this.#latch(bytes, now);
+    const layer = this.tracks[repaired.source].layer(repaired.rid);
+    if (layer !== null) this.#repair(layer, bytes, now);
+    return null;
+  }
+
+  /** RFC 4588 section 4: the payload begins with the number that the packet had. It becomes that packet again, in place. */
+  #repair(layer: Layer, bytes: Uint8Array, now: number): void {
+    const { counters } = this.#options;
+    const { rtp } = this.#packet;
+    const number = rtp.payloadLength < 2 ? -1 : u16(bytes, rtp.payloadOffset);
+    if (rtp.payloadType !== layer.codec.rtxPayloadType || number < 0 || !layer.repaired(number)) {
+      counters.rtp_repaired_in_vain++;
+      return;
+    }
+    bytes.copyWithin(2, 0, rtp.payloadOffset);
+    const original = bytes.subarray(2);
+    original[1] = ((original[1] as number) & 0x80) | layer.codec.payloadType;
+    putU16(original, 2, number);
+    putU32(original, 8, layer.ssrc);
+    if (this.#packet.read(original, layer.forwarded) !== null) {
+      counters.rtp_malformed++;
+      return;
+    }
+    counters.rtp_repaired++;
+    // What follows it went by already, so nobody can begin with it.
+    this.#packet.keyFrame = false;
+    this.#forward(layer, now);
   }
 
   /** Sender reports and goodbyes; other packets are not for this side of a participant. */
@@ -132,7 +217,11 @@ export class Ingress {
   }
 
   tick(now: number): void {
-    for (const layer of this.#layers.values()) layer.tick(now);
+    for (const layer of this.#layers.values()) {
+      layer.measure(now);
+      layer.tick(now);
+    }
+    this.#reportArrivals();
     if (this.#layers.size === 0 || now - this.#lastReportAt < reportIntervalMs) return;
     this.#lastReportAt = now;
     this.#report(now);
@@ -157,23 +246,26 @@ export class Ingress {
   #latch(bytes: Uint8Array, now: number): Layer | null {
     const { counters } = this.#options;
     const { rtp } = this.#packet;
-    if (rtp.parse(bytes) !== null) {
-      counters.rtp_malformed++;
-      return null;
-    }
     const section = this.#sectionOf(bytes);
     const codec = section?.active === true ? section.codecs[0] : undefined;
     if (section === null || section.source === null || codec === undefined) {
       counters.rtp_unroutable++;
       return null;
     }
+    const isRepair = codec.rtxPayloadType !== 0 && rtp.payloadType === codec.rtxPayloadType;
     let rid: Rid | null = null;
     if (section.rids.length > 0) {
-      rid = this.#ridOf(section, bytes);
+      rid = this.#ridOf(section, bytes, isRepair) ?? this.#names.get(rtp.ssrc)?.rid ?? null;
       if (rid === null) {
         counters.rtp_unroutable++;
         return null;
       }
+    }
+    remember(isRepair ? this.#repairs : this.#names, rtp.ssrc, { source: section.source, rid });
+    if (isRepair) {
+      const repaired = this.tracks[section.source].layer(rid);
+      if (repaired !== null) this.#repair(repaired, bytes, now);
+      return null;
     }
     const track = this.tracks[section.source];
     const before = track.layer(rid);
@@ -200,11 +292,15 @@ export class Ingress {
     for (const id of this.#midIds) {
       if (this.#cursor.find(rtp, id)) return this.#sections.find(({ mid }) => this.#elementIs(bytes, mid)) ?? null;
     }
+    const source = this.#names.get(rtp.ssrc)?.source ?? null;
+    if (source !== null) return this.#sections.find((section) => section.source === source) ?? null;
     return this.#sections.find(({ ssrcs }) => ssrcs.includes(rtp.ssrc)) ?? null;
   }
 
-  #ridOf(section: OfferSection, bytes: Uint8Array): Rid | null {
-    if (!this.#cursor.find(this.#packet.rtp, section.extensions.rid)) return null;
+  #ridOf(section: OfferSection, bytes: Uint8Array, isRepair: boolean): Rid | null {
+    const { rid: ridId, repairedRid } = section.extensions;
+    const id = isRepair ? repairedRid : ridId;
+    if (id === 0 || !this.#cursor.find(this.#packet.rtp, id)) return null;
     return section.rids.find((rid) => this.#elementIs(bytes, rid)) ?? null;
   }
 
@@ -234,6 +330,14 @@ export class Ingress {
     return this.#output?.sendRtcp(compound) === true;
   }
 
+  #reportArrivals(): void {
+    for (let bounded = 0; bounded < maxArrivalReports; bounded++) {
+      const feedback = this.#arrivals?.feedback(this.#options.ssrc) ?? null;
+      if (feedback === null) return;
+      if (this.#sendFeedback(feedback)) this.#options.counters.congestion_reports_out++;
+    }
+  }
+
   /** Receiver report, description and REMB in one compound packet. */
   #report(now: number): void {
     const { ssrc, cname } = this.#options;
@@ -248,4 +352,12 @@ export class Ingress {
     if (videos.length > 0) parts.push(encodeRemb(ssrc, publisherBitrate, videos));
     this.#output?.sendRtcp(concatBytes(parts));
   }
+}
+
+/** Keeps the latest ones. */
+function remember(names: Map<number, StreamName>, ssrc: number, name: StreamName): void {
+  names.delete(ssrc);
+  names.set(ssrc, name);
+  const [oldest] = names.keys();
+  if (names.size > maxRemembered && oldest !== undefined) names.delete(oldest);
 }

@@ -5,6 +5,7 @@ import type { Codec, CodecName } from '../sdp-codecs.ts';
 import type { HeaderExtensionIds } from '../sdp-offer.ts';
 import { MissingPackets } from './missing-packets.ts';
 import { ReceptionStats } from './rtp-stats.ts';
+import { SentRate } from './sent-rate.ts';
 import type { SlotStream } from './slot-stream.ts';
 import type { ForwardedCodec, SourcePacket } from './source-packet.ts';
 import type { Track } from './track.ts';
@@ -23,6 +24,12 @@ const forwardedCodec: Readonly<Record<CodecName, ForwardedCodec>> = {
   H264: 'h264',
   AV1: 'av1',
 };
+
+/** Before a layer's bitrate is known, in bit/s. */
+const guessedBitrate: Readonly<Record<Rid, number>> = { h: 800_000, l: 150_000 };
+/** How long a layer must have come for its average to be one, and a pause after which it begins anew, in ms. */
+const averageMs = 1000;
+const gapMs = 300;
 
 /** What can be asked of the publisher. */
 export interface LayerFeedback {
@@ -45,6 +52,10 @@ export class Layer {
   /** Slots that are fed from here, or wait here for a key frame. */
   readonly listeners: SlotStream[] = [];
   lastPacketAt: number;
+  readonly #rate = new SentRate();
+  readonly #guess: number;
+  #bitrate = 0;
+  #rateSince = 0;
   readonly #feedback: LayerFeedback;
   /** Null for streams whose sender repeats nothing. */
   readonly #missing: MissingPackets | null;
@@ -73,6 +84,8 @@ export class Layer {
     this.extensions = options.extensions;
     this.stats = new ReceptionStats(options.ssrc, options.codec.clockRate);
     this.lastPacketAt = now;
+    this.#guess = guessedBitrate[options.rid ?? 'h'];
+    this.#restartRate(now);
     this.#feedback = options.feedback;
     this.#missing = options.codec.feedback.includes('nack') ? new MissingPackets() : null;
   }
@@ -81,15 +94,29 @@ export class Layer {
   received(packet: SourcePacket, now: number): void {
     const { sequenceNumber, timestamp, payloadLength } = packet.rtp;
     this.stats.received(sequenceNumber, timestamp, payloadLength, now);
+    if (now - this.lastPacketAt > gapMs) this.#restartRate(now);
     this.lastPacketAt = now;
+    this.#rate.sent(packet.rtp.packet.length);
     if (packet.keyFrame) this.#keyFrameWanted = false;
     if (this.#missing === null) return;
     const gap = this.#missing.received(sequenceNumber);
+    // What follows it went by already, so nobody can begin with it.
+    if (gap === 'late') packet.keyFrame = false;
     // Nobody misses what nobody sees.
-    if (gap === false || this.listeners.length === 0) return;
+    if (gap === false || gap === 'late' || this.listeners.length === 0) return;
     if (gap === 'lost') this.wantKeyFrame(now);
     else if (!this.#feedback.reliable) this.#askForMissing(now);
     else if (!packet.keyFrame) this.wantKeyFrame(now);
+  }
+
+  /** A packet that the publisher repeated. False when it was not missing. */
+  repaired(sequenceNumber: number): boolean {
+    return this.#missing?.repaired(sequenceNumber) === true;
+  }
+
+  /** What the layer takes, in bit/s; while nothing comes, what it took before, or a guess. */
+  get bitrate(): number {
+    return this.#bitrate === 0 ? this.#guess : this.#bitrate;
   }
 
   flows(now: number): boolean {
@@ -102,6 +129,13 @@ export class Layer {
     if (!this.#keyFrameWanted) this.#asks = 0;
     this.#keyFrameWanted = true;
     this.tick(now);
+  }
+
+  /** Call every 100 ms or so. */
+  measure(now: number): void {
+    if (now - this.lastPacketAt > gapMs) return;
+    this.#rate.tick(now);
+    if (now - this.#rateSince >= averageMs) this.#bitrate = this.#rate.bitsPerSecond;
   }
 
   /** Repeats what was asked in vain. */
@@ -131,6 +165,11 @@ export class Layer {
     if (this.#report === null) return null;
     const elapsed = Math.round(((publisherMs - this.#report.publisherMs) * this.codec.clockRate) / 1000);
     return (this.#report.timestamp + elapsed) >>> 0;
+  }
+
+  #restartRate(now: number): void {
+    this.#rate.restart(now);
+    this.#rateSince = now;
   }
 
   #askForMissing(now: number): void {

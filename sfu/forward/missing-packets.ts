@@ -21,8 +21,16 @@ export class MissingPackets {
     return this.#missing.size;
   }
 
-  /** A packet came. True when it left a gap, so that {@link due} has something to tell; `lost`: one too large to mend. */
-  received(sequenceNumber: number): boolean | 'lost' {
+  /** It was missing, and has been repeated. False when it was not. */
+  repaired(sequenceNumber: number): boolean {
+    return this.#missing.delete(sequenceNumber);
+  }
+
+  /**
+   * A packet came. True when it left a gap, so that {@link due} has something to tell; `lost`: one too large to mend;
+   * `late`: others that were sent after it came before it.
+   */
+  received(sequenceNumber: number): boolean | 'lost' | 'late' {
     if (this.#highest < 0) {
       this.#highest = sequenceNumber;
       return false;
@@ -35,7 +43,7 @@ export class MissingPackets {
     // Late, or once more.
     if (ahead === 0 || ahead > 0x8000) {
       if (this.#missing.size > 0) this.#missing.delete(sequenceNumber);
-      return false;
+      return 'late';
     }
     const first = this.#highest + 1;
     this.#highest = sequenceNumber;

@@ -17,6 +17,7 @@ export class PacketHistory {
   /** How often the ring was begun anew, and when last. */
   #lap = 0;
   #lapBegan = -Infinity;
+  #latest = -1;
   readonly #mask: number;
   /** Of each packet, by its number modulo the size: where it is, how long, of which lap; length 0: none. */
   readonly #starts: Int32Array;
@@ -48,6 +49,7 @@ export class PacketHistory {
     ring.set(tail, start + headBytes);
     this.#at = start + length;
     const slot = u16(bytes, at + 2) & this.#mask;
+    this.#latest = slot;
     this.#starts[slot] = start;
     this.#lengths[slot] = length;
     this.#laps[slot] = this.#lap;
@@ -66,6 +68,14 @@ export class PacketHistory {
     if (now - (this.#sentAt[slot] as number) < repeatAfterMs) return 'recent';
     this.#sentAt[slot] = now;
     return this.#ring.subarray(start, start + length);
+  }
+
+  /** The packet that was kept last, borrowed until the next `put`; null when there is none, or it is too old. */
+  latest(now: number): Uint8Array | null {
+    const slot = this.#latest;
+    if (slot < 0 || now - (this.#madeAt[slot] as number) > historyMs) return null;
+    const start = this.#starts[slot] as number;
+    return this.#ring.subarray(start, start + (this.#lengths[slot] as number));
   }
 
   /** What was written in this lap, or in the one before it behind where this one has come. */

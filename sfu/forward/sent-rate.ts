@@ -15,6 +15,13 @@ export class SentRate {
     return this.#perMs * 8000;
   }
 
+  /** What was before says nothing any more. */
+  restart(now: number): void {
+    this.#bytes = 0;
+    this.#perMs = 0;
+    this.#since = now;
+  }
+
   /** Call every 100 ms or so. */
   tick(now: number): void {
     const passed = now - this.#since;

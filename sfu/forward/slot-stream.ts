@@ -1,5 +1,5 @@
 /** One slot of one subscriber: the continuous outgoing stream, and which layer feeds it. */
-import { flowLimits, lane } from '../../tunnel-protocol/index.ts';
+import { flowLimits, lane, putU24, rtpHeaderBytes } from '../../tunnel-protocol/index.ts';
 import type { MediaKind, Rid, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
 import type { SlotSsrcs } from '../sdp-answer.ts';
@@ -9,6 +9,7 @@ import type { Layer } from './layer.ts';
 import { PacketHistory } from './packet-history.ts';
 import type { PacketRoom } from './packet-room.ts';
 import { SendStats } from './rtp-stats.ts';
+import type { SendBudget } from './send-budget.ts';
 import type { SentRate } from './sent-rate.ts';
 import type { SourcePacket } from './source-packet.ts';
 import { StreamRewriter } from './stream-rewriter.ts';
@@ -31,6 +32,11 @@ const audioMeta: SendMeta = {
   deadlineMs: audioDeadlineMs,
 };
 
+/** What fills a probe is worthless when it waits. */
+const paddingMeta: SendMeta = { ...audioMeta, lane: lane.video };
+/** A padding packet of these many bytes, where there is nothing to repeat. */
+const paddingBytes = 255;
+
 const repeatMeta: SendMeta = {
   lane: lane.video,
   frameId: 0,
@@ -46,6 +52,9 @@ const preferences = {
   h: ['h', null, 'l'],
   l: ['l', null, 'h'],
 } as const satisfies Record<Rid, readonly (Rid | null)[]>;
+
+/** Header extensions that mean the same to whoever sends and receives them. */
+const passedExtensions = ['audioLevel', 'videoOrientation', 'dependencyDescriptor'] as const;
 
 /** Where a slot's packets go: the subscriber's transport, as far as a slot needs it. */
 export interface SlotOutput extends PacketRoom {
@@ -64,6 +73,10 @@ export interface SlotShared {
   readonly nextFrameId: () => number;
   /** What is sent to the subscriber, by all slots. */
   readonly rate: SentRate;
+  /** What may be sent to it. */
+  readonly budget: SendBudget;
+  /** Sends the padding that is due. */
+  readonly fill: (now: number) => void;
 }
 
 export class SlotStream {
@@ -77,6 +90,10 @@ export class SlotStream {
   readonly #shared: SlotShared;
   /** The largest layer that the subscriber shows here; null where it shows none. */
   #ceiling: Rid | null;
+  /** The largest layer that the path takes beside the others; null for none. */
+  #allowed: Rid | null = 'h';
+  #transportCcId = 0;
+  #absSendTimeId = 0;
   #section: OfferSection | null = null;
   #rewriter: StreamRewriter | null = null;
   #output: SlotOutput | null = null;
@@ -128,6 +145,41 @@ export class SlotStream {
     this.select(now);
   }
 
+  /** What each layer takes that the slot could have, in bit/s, the smallest first. */
+  demand(now: number): readonly number[] {
+    const track = this.#track;
+    if (track === null || this.#ceiling === null || this.#section?.active !== true) return [];
+    const [small, large] = this.#choices(track, now);
+    if (small === undefined) return [];
+    return large === undefined ? [small.bitrate] : [small.bitrate, Math.max(small.bitrate, large.bitrate)];
+  }
+
+  /** The path takes so many of the layers of {@link demand}; -1: none. */
+  allow(level: number, now: number): void {
+    const allowed = level < 0 ? null : level === 0 && this.#isChoice() ? 'l' : 'h';
+    if (allowed === this.#allowed) return;
+    const { counters } = this.#shared;
+    if (allowed === null) counters.slots_paused++;
+    else if (allowed === 'l') counters.slots_narrowed++;
+    this.#allowed = allowed;
+    if (allowed === null) this.#release();
+    this.select(now);
+  }
+
+  /** Whether the slot may be sent a layer of the large or the small kind. */
+  #isChoice(): boolean {
+    return this.#ceiling === 'h' && this.#track?.layer('h') != null && this.#track.layer('l') != null;
+  }
+
+  /** The layers that come and may be shown here, the smallest first. */
+  #choices(track: Track, now: number): Layer[] {
+    if (!this.#isChoice()) {
+      const only = track.bestLayer(preferences[this.#ceiling ?? 'l'], now);
+      return only === null ? [] : [only];
+    }
+    return (['l', 'h'] as const).flatMap((rid) => track.layer(rid) ?? []);
+  }
+
   /** The subscriber's offer was accepted. The stream goes on unless the MID extension has another id than before. */
   negotiate(section: OfferSection, now: number): void {
     const before = this.#section;
@@ -146,6 +198,12 @@ export class SlotStream {
         random: this.#shared.random,
       });
     }
+    const { transportWideCc, absSendTime } = section.extensions;
+    this.#transportCcId = section.codecs.some(({ feedback }) => feedback.includes('transport-cc'))
+      ? transportWideCc
+      : 0;
+    this.#absSendTimeId = this.#transportCcId === 0 ? absSendTime : 0;
+    this.#rewriter.setStampIds(this.#transportCcId, this.#absSendTimeId);
     this.select(now);
   }
 
@@ -171,8 +229,8 @@ export class SlotStream {
   select(now: number): void {
     if (this.#track === null || this.#output === null || this.#section?.active !== true) return;
     if (this.#askDue) this.#ask(now);
-    const ceiling = now < this.#narrowUntil && this.#ceiling !== null ? 'l' : this.#ceiling;
-    if (ceiling === null) return;
+    if (this.#ceiling === null || this.#allowed === null) return;
+    const ceiling = now < this.#narrowUntil || this.#allowed === 'l' ? 'l' : this.#ceiling;
     const best = this.#track.bestLayer(preferences[ceiling], now);
     if (best === null || best === this.#pending) return;
     if (best === this.#current) {
@@ -210,7 +268,7 @@ export class SlotStream {
     for (const sequenceNumber of lost) {
       const packet = repeated < budget ? (this.#history?.take(sequenceNumber, now) ?? null) : null;
       if (packet === 'recent') continue;
-      if (packet === null || !this.#repeat(packet, output)) gone = true;
+      if (packet === null || !this.#repeat(packet, output, now)) gone = true;
       else repeated++;
     }
     // On a reliable path only what was dropped on purpose is missing, and that was seen to.
@@ -249,7 +307,14 @@ export class SlotStream {
     const rewriter = this.#rewriter;
     const output = this.#output;
     if (rewriter === null || output === null) return;
+    rewriter.stamped = !output.reliable;
+    const isRed = packet.primaryOffset > 0;
+    const redPayloadType = isRed ? (this.#section?.codecs[0]?.redPayloadType ?? 0) : 0;
+    const stripped = isRed && redPayloadType === 0;
+    if (stripped) packet.showPrimary(true);
     const length = rewriter.rewrite(packet, layer, now, output);
+    const tailBytes = packet.tail.length;
+    if (stripped) packet.showPrimary(false);
     if (layer === this.#pending && rewriter.current === layer) this.#switched(layer);
     if (length === 0) return;
     if (length < 0) {
@@ -257,17 +322,60 @@ export class SlotStream {
       return;
     }
     const { bytes, at } = output;
-    bytes[at + 1] = ((bytes[at + 1] as number) & 0x80) | this.#payloadType;
+    const payloadType = redPayloadType === 0 ? this.#payloadType : redPayloadType;
+    bytes[at + 1] = ((bytes[at + 1] as number) & 0x80) | payloadType;
+    if (redPayloadType !== 0) renameBlocks(bytes, at + length - tailBytes, this.#payloadType);
     if (this.kind === 'video' && !output.reliable) {
       this.#history ??= new PacketHistory(historyPackets);
       this.#history.put(bytes, at, length - packet.tail.length, packet.tail, now);
     }
+    this.#stamp(output, length, now);
     if (!output.commit(this.kind === 'audio' ? audioMeta : this.#metaOf(packet, now))) {
       this.#shared.counters.rtp_unsent++;
       return;
     }
     this.stats.sent(packet.rtp.payloadLength);
     this.#shared.rate.sent(length);
+    if (this.#shared.budget.filling) this.#shared.fill(now);
+  }
+
+  /** One packet that fills what the path takes: a repeated one where there is any. Returns its bytes; 0 when there is none. */
+  pad(now: number): number {
+    const output = this.#output;
+    const rewriter = this.#rewriter;
+    if (output === null || output.reliable || rewriter === null || this.kind === 'audio') return 0;
+    const rtx = this.#section?.codecs.find(({ rtxPayloadType }) => rtxPayloadType !== 0)?.rtxPayloadType ?? 0;
+    if (rtx === 0) return 0;
+    rewriter.stamped = true;
+    const packet = this.#history?.latest(now) ?? null;
+    const codec = packet === null ? undefined : this.#codecOf(packet);
+    let length = rtpHeaderBytes + paddingBytes;
+    if (packet !== null && codec !== undefined && codec.rtxPayloadType !== 0) {
+      if (!rewriter.retransmit(packet, codec.rtxPayloadType, output)) return 0;
+      length = packet.length + 2;
+    } else if (!rewriter.pad(paddingBytes, rtx, output)) {
+      return 0;
+    }
+    this.#stamp(output, length, now);
+    if (!output.commit(paddingMeta)) return 0;
+    this.#shared.counters.rtp_padding++;
+    return length;
+  }
+
+  /** Writes what is known only now into the first elements of the header extension. */
+  #stamp(output: SlotOutput, length: number, now: number): void {
+    if (output.reliable || this.#transportCcId + this.#absSendTimeId === 0) return;
+    const { bytes, at } = output;
+    const extensionAt = at + rtpHeaderBytes;
+    const elementAt = extensionAt + (bytes[extensionAt] === 0xbe ? 5 : 6);
+    if (this.#transportCcId > 0) this.#shared.budget.mark(bytes, elementAt, length, now);
+    // In seconds, 6.18 bits, modulo 64.
+    else putU24(bytes, elementAt, Math.floor((now * 0x4_0000) / 1000) & 0xff_ffff);
+  }
+
+  #codecOf(packet: Uint8Array): OfferSection['codecs'][number] | undefined {
+    const payloadType = (packet[1] as number) & 0x7f;
+    return this.#section?.codecs.find((candidate) => candidate.payloadType === payloadType);
   }
 
   /** This stream's timestamp at the moment `now`; null while nobody can tell. */
@@ -314,11 +422,11 @@ export class SlotStream {
     this.#shared.counters.slot_switches++;
   }
 
-  #repeat(packet: Uint8Array, output: SlotOutput): boolean {
-    const payloadType = (packet[1] as number) & 0x7f;
-    const codec = this.#section?.codecs.find((candidate) => candidate.payloadType === payloadType);
+  #repeat(packet: Uint8Array, output: SlotOutput, now: number): boolean {
+    const codec = this.#codecOf(packet);
     if (codec === undefined || codec.rtxPayloadType === 0) return false;
     if (this.#rewriter?.retransmit(packet, codec.rtxPayloadType, output) !== true) return false;
+    this.#stamp(output, packet.length + 2, now);
     if (!output.commit(repeatMeta)) return false;
     this.#shared.counters.rtp_repeated++;
     return true;
@@ -334,9 +442,11 @@ export class SlotStream {
   }
 
   #mappingOf(layer: Layer): readonly ExtensionMapping[] {
-    const from = layer.extensions.audioLevel;
-    const to = this.#section?.extensions.audioLevel ?? 0;
-    return from === 0 || to === 0 ? [] : [{ from, to }];
+    const section = this.#section;
+    if (section === null) return [];
+    return passedExtensions
+      .map((name) => ({ from: layer.extensions[name], to: section.extensions[name] }))
+      .filter(({ from, to }) => from !== 0 && to !== 0);
   }
 
   /** One object for all packets of a frame: a path may keep it as long as it keeps the packet. */
@@ -355,12 +465,18 @@ export class SlotStream {
   }
 }
 
+/** The blocks of redundant audio, which was found whole, are of this payload type (RFC 2198 section 3). */
+function renameBlocks(bytes: Uint8Array, from: number, payloadType: number): void {
+  let at = from;
+  for (; (bytes[at] as number) >= 0x80; at += 4) bytes[at] = 0x80 | payloadType;
+  bytes[at] = payloadType;
+}
+
 /** Whether packets for the one section fit the other as they are. */
 function sameNumbers(a: OfferSection, b: OfferSection): boolean {
   return (
     a.active === b.active &&
-    a.extensions.mid === b.extensions.mid &&
-    a.extensions.audioLevel === b.extensions.audioLevel &&
+    [...passedExtensions, 'mid' as const].every((name) => a.extensions[name] === b.extensions[name]) &&
     a.codecs.length === b.codecs.length &&
     a.codecs.every(({ key, payloadType }, at) => key === b.codecs[at]?.key && payloadType === b.codecs[at].payloadType)
   );

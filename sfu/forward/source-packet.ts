@@ -1,4 +1,11 @@
-import { isKeyFrame, RtpView, Vp8Descriptor, type RtpError, type VideoCodec } from '../../tunnel-protocol/index.ts';
+import {
+  isKeyFrame,
+  RtpView,
+  u16,
+  Vp8Descriptor,
+  type RtpError,
+  type VideoCodec,
+} from '../../tunnel-protocol/index.ts';
 
 const nothing = new Uint8Array(0);
 
@@ -19,6 +26,9 @@ export class SourcePacket {
   /** Where {@link tail} begins in the packet. */
   tailOffset = 0;
   #tail: Uint8Array | null = null;
+  /** Of redundant audio: where its last block begins, which is the packet's own; 0 for all other packets. */
+  primaryOffset = 0;
+  #redOffset = 0;
 
   /** What passes as it is: all of the payload, but for the part of a VP8 descriptor that is numbered anew. */
   get tail(): Uint8Array {
@@ -34,6 +44,7 @@ export class SourcePacket {
     if (error !== null) return error;
     this.codec = codec;
     this.#tail = null;
+    this.primaryOffset = 0;
     this.tailOffset = rtp.payloadOffset;
     if (codec === 'audio') {
       this.keyFrame = true;
@@ -47,6 +58,38 @@ export class SourcePacket {
       this.keyFrame = isKeyFrame(codec, packet, rtp.payloadOffset, rtp.payloadLength);
     }
     return null;
+  }
+
+  /** Takes redundant audio apart (RFC 2198 section 3). False when its blocks do not fit. */
+  readRed(): boolean {
+    const { packet, payloadOffset, payloadLength } = this.rtp;
+    const end = payloadOffset + payloadLength;
+    let at = payloadOffset;
+    let redundant = 0;
+    while (at < end && (packet[at] as number) >= 0x80) {
+      if (at + 4 > end) return false;
+      redundant += u16(packet, at + 2) & 0x3ff;
+      at += 4;
+    }
+    const primary = at + 1 + redundant;
+    if (at >= end || primary > end) return false;
+    this.primaryOffset = primary;
+    return true;
+  }
+
+  /** From now on the packet is its primary block alone, as a packet of the codec itself would be; or all of it again. */
+  showPrimary(alone: boolean): void {
+    const { rtp } = this;
+    const end = rtp.payloadOffset + rtp.payloadLength;
+    if (alone) {
+      this.#redOffset = rtp.payloadOffset;
+      rtp.payloadOffset = this.primaryOffset;
+    } else {
+      rtp.payloadOffset = this.#redOffset;
+    }
+    rtp.payloadLength = end - rtp.payloadOffset;
+    this.tailOffset = rtp.payloadOffset;
+    this.#tail = null;
   }
 }
 

@@ -22,6 +22,9 @@ export interface StreamRewriterOptions {
   /** Written into every packet under this id, which is 1–255; without an id (0) it is not. */
   readonly mid: string;
   readonly midExtensionId: number;
+  /** Under which ids room is left for the transport-wide sequence number and the absolute send time; 0: none. */
+  readonly transportCcId?: number;
+  readonly absSendTimeId?: number;
   /** {@link StreamRewriter.retransmit} needs it. */
   readonly rtxSsrc?: number;
   readonly random: (length: number) => Uint8Array;
@@ -37,6 +40,7 @@ export interface ExtensionMapping {
 export type SourceKey = string | number | object;
 
 const noMapping = new Uint8Array(256);
+const noStamp = new Uint8Array(3);
 
 /**
  * One outgoing RTP stream (a slot's) that for life has one SSRC and one numbering, whoever its source is. Receivers see
@@ -56,7 +60,11 @@ export class StreamRewriter {
   readonly #writer = new ExtensionWriter();
   readonly #fields = { marker: false, payloadType: 0, sequenceNumber: 0, timestamp: 0, ssrc: 0 };
 
+  /** Room is left for what is known only when a packet is sent. */
+  stamped = true;
   #midExtensionId: number;
+  #transportCcId: number;
+  #absSendTimeId: number;
   #current: SourceKey | null = null;
   #pending: SourceKey | null = null;
   /** Outgoing extension ids by the source's; 0 = dropped. */
@@ -76,6 +84,8 @@ export class StreamRewriter {
     this.#mid = new TextEncoder().encode(options.mid);
     if (this.#mid.length > 255) throw new RangeError('a MID has at most 255 bytes');
     this.#midExtensionId = checkedId(options.midExtensionId);
+    this.#transportCcId = checkedId(options.transportCcId ?? 0);
+    this.#absSendTimeId = checkedId(options.absSendTimeId ?? 0);
     const seed = options.random(12);
     // Below 2^15, so that a loss at the start cannot make receivers misjudge the SRTP rollover (RFC 3711 section 3.3.1).
     this.#sequence = new SequenceMapper(u16(seed, 0) & 0x7fff);
@@ -88,6 +98,12 @@ export class StreamRewriter {
   /** A new negotiation gave the MID extension another id. Throws RangeError above 255. */
   set midExtensionId(id: number) {
     this.#midExtensionId = checkedId(id);
+  }
+
+  /** Likewise of the extensions that are stamped. */
+  setStampIds(transportCcId: number, absSendTimeId: number): void {
+    this.#transportCcId = checkedId(transportCcId);
+    this.#absSendTimeId = checkedId(absSendTimeId);
   }
 
   /** Whose packets go out now; null before the first, and after `stop`. */
@@ -182,6 +198,42 @@ export class StreamRewriter {
     return true;
   }
 
+  /**
+   * Writes a packet of the RTX stream that carries `padding` bytes (1–255) of nothing, to fill what a path takes. False when
+   * there is no such stream or no room.
+   */
+  pad(padding: number, payloadType: number, room: PacketRoom): boolean {
+    const { rtxSsrc } = this.#options;
+    if (rtxSsrc === undefined) return false;
+    const twoByte = this.#midExtensionId > 14 || this.#transportCcId > 14 || this.#absSendTimeId > 14;
+    const perElement = twoByte ? 2 : 1;
+    let elements = this.#stampBytes(perElement);
+    if (this.#midExtensionId > 0) elements += perElement + this.#mid.length;
+    const extensionBytes = elements === 0 ? 0 : 4 + ((elements + 3) & ~3);
+    const length = rtpHeaderBytes + extensionBytes + padding;
+    if (!room.open(length)) return false;
+    const { bytes, at } = room;
+    const fields = this.#fields;
+    fields.marker = false;
+    fields.payloadType = payloadType;
+    fields.sequenceNumber = this.#rtxSequenceNumber++;
+    fields.timestamp = this.#timestamp;
+    fields.ssrc = rtxSsrc;
+    encodeRtpHeaderInto(bytes, at, fields, extensionBytes > 0);
+    // RFC 3550 section 5.1: the last byte counts the padding.
+    bytes[at] = (bytes[at] as number) | 0x20;
+    if (extensionBytes > 0) {
+      const writer = this.#writer;
+      writer.begin(bytes, at + rtpHeaderBytes, twoByte);
+      this.#leaveRoom(writer);
+      if (this.#midExtensionId > 0) writer.add(this.#midExtensionId, this.#mid, 0, this.#mid.length);
+      writer.end();
+    }
+    bytes.fill(0, at + length - padding, at + length - 1);
+    bytes[at + length - 1] = padding;
+    return true;
+  }
+
   #begin(source: SourceKey, packet: SourcePacket, now: number): void {
     this.#current = source;
     this.#pending = null;
@@ -239,7 +291,20 @@ export class StreamRewriter {
     }
   }
 
+  #stampBytes(perElement: number): number {
+    if (!this.stamped) return 0;
+    return (this.#transportCcId > 0 ? perElement + 2 : 0) + (this.#absSendTimeId > 0 ? perElement + 3 : 0);
+  }
+
+  /** First of all, so that {@link stampOffset} finds them. */
+  #leaveRoom(writer: ExtensionWriter): void {
+    if (!this.stamped) return;
+    if (this.#transportCcId > 0) writer.add(this.#transportCcId, noStamp, 0, 2);
+    if (this.#absSendTimeId > 0) writer.add(this.#absSendTimeId, noStamp, 0, 3);
+  }
+
   #needsTwoByteForm(packet: SourcePacket): boolean {
+    if (this.stamped && (this.#transportCcId > 14 || this.#absSendTimeId > 14)) return true;
     if (this.#midExtensionId > 0 && needsTwoByteForm(this.#midExtensionId, this.#mid.length)) return true;
     if (this.#mapping === noMapping) return false;
     const cursor = this.#cursor;
@@ -254,7 +319,8 @@ export class StreamRewriter {
   /** Bytes of the whole header extension; 0 when there is none. */
   #extensionBytes(packet: SourcePacket, twoByte: boolean): number {
     const perElement = twoByte ? 2 : 1;
-    let bytes = this.#midExtensionId > 0 ? perElement + this.#mid.length : 0;
+    let bytes = this.#stampBytes(perElement);
+    if (this.#midExtensionId > 0) bytes += perElement + this.#mid.length;
     if (this.#mapping !== noMapping) {
       const cursor = this.#cursor;
       cursor.start(packet.rtp);
@@ -266,6 +332,7 @@ export class StreamRewriter {
   #writeExtensions(packet: SourcePacket, bytes: Uint8Array, at: number, twoByte: boolean): void {
     const writer = this.#writer;
     writer.begin(bytes, at, twoByte);
+    this.#leaveRoom(writer);
     if (this.#midExtensionId > 0) writer.add(this.#midExtensionId, this.#mid, 0, this.#mid.length);
     if (this.#mapping !== noMapping) {
       const cursor = this.#cursor;

@@ -37,4 +37,5 @@ export {
 } from './rtcp-types.ts';
 export { encodeRtpHeaderInto, type RtpHeaderFields } from './rtp-header.ts';
 export { rtpHeaderBytes, RtpView, type RtpError } from './rtp-view.ts';
+export { deltaTickMs, encodeTransportFeedback, maxFeedbackPackets, TransportFeedback } from './transport-cc.ts';
 export { putVp8PictureId, putVp8Tl0PicIdx, Vp8Descriptor } from './vp8.ts';
