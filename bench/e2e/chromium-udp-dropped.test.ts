@@ -24,7 +24,15 @@ t.test('all UDP is dropped', { skip, timeout: testTimeoutMs }, async (t) => {
     try {
       await t.test('from the beginning: ICE over TCP by itself', async (t) => {
         const profile = { ...udpBlocked, rungs: { ...udpBlocked.rungs, chromium: ['ice-tcp'] as const } };
-        const run = await runCell({ profile, kind: 'chromium', client, peer, room: 'blocked', watchMs: 2_000 });
+        const run = await runCell({
+          profile,
+          kind: 'chromium',
+          client,
+          peer,
+          room: 'blocked',
+          watchMs: 2_000,
+          setFirewall: lab.setFirewall,
+        });
         t.equal(run.problem, null, 'media flows both ways');
         t.equal(run.rung, 'ice-tcp');
         t.comment(`the first picture came after ${String(run.joinMs)} ms`);

@@ -25,8 +25,15 @@ t.test('cells are green or red for the right reasons', { skip: labMissing, timeo
     const peer = new NodeParticipant(lab.edge, edge.url, 'Peer');
     const client = new NodeParticipant(lab.client, edge.url, 'Client');
     const run = async (profile: Profile): Promise<CellRun> => {
-      await lab.setFirewall(profile.firewall ?? '');
-      return runCell({ profile, kind: 'node', client, peer, room: profile.name, watchMs: 2_000 });
+      return runCell({
+        profile,
+        kind: 'node',
+        client,
+        peer,
+        room: profile.name,
+        watchMs: 2_000,
+        setFirewall: lab.setFirewall,
+      });
     };
 
     const inTheOpen = await run(open);

@@ -14,6 +14,8 @@ export interface CellRun {
   /** RTP packets that the client received, and how many it missed. */
   readonly received: number;
   readonly lost: number;
+  /** The longest time without sound at the client while media was watched; null when it was not. */
+  readonly gapMs: number | null;
   /** Best rung first. */
   readonly attempts: readonly RungAttempt[];
   /** Why the cell is red, for people; null if it is green. */
@@ -27,6 +29,8 @@ export interface CellOptions {
   /** In the room already when the client comes, from an open network. */
   readonly peer: ClientUnderTest;
   readonly room: string;
+  /** Of the network's router: each run begins with the profile's own ruleset, fresh, and `later` changes it. */
+  readonly setFirewall: (ruleset: string) => Promise<void>;
   /** How long media is watched once it flows both ways. */
   readonly watchMs: number;
 }
@@ -41,22 +45,26 @@ const graceMs = 5_000;
 
 /** Never rejects because of the client: that is what the result is about. */
 export async function runCell(options: CellOptions): Promise<CellRun> {
-  const { profile, kind, client, peer, room, watchMs } = options;
+  const { profile, client, peer, room, watchMs } = options;
+  await options.setFirewall(profile.firewall ?? '');
   if (profile.refusal !== undefined) return runRefusal(options, profile.refusal);
+  const { later } = profile;
   const budgetMs = profile.budgetSeconds * 1_000;
+  const wholeMs = (later === undefined ? budgetMs : (later.seconds + later.climbSeconds) * 1_000) + watchMs;
+  const watched = { gapMs: null as number | null };
   await peer.join(room, budgetMs);
   try {
     const problem = await within(
-      budgetMs + watchMs + graceMs,
-      tryCall(client, peer, room, budgetMs, watchMs).catch(messageOf),
-      `nothing more was heard of the client in ${String(profile.budgetSeconds)} s`,
+      wholeMs + graceMs,
+      tryCall(options, budgetMs, watched).catch(messageOf),
+      `nothing more was heard of the client in ${String(wholeMs / 1_000)} s`,
     );
     const report = await within(
       graceMs,
       client.report().catch(() => null),
       null,
     );
-    const wrong = problem ?? wrongRung(report?.rung ?? null, profile.rungs[kind]);
+    const wrong = problem ?? wrongRung(report?.rung ?? null, profile.rungs[options.kind]);
     return {
       ok: wrong === null,
       rung: report?.rung ?? null,
@@ -64,6 +72,7 @@ export async function runCell(options: CellOptions): Promise<CellRun> {
       refusal: null,
       received: report?.packets ?? 0,
       lost: report?.lost ?? 0,
+      gapMs: watched.gapMs === null ? null : Math.round(watched.gapMs),
       attempts: inOrder(report?.attempts ?? []),
       problem: wrong,
     };
@@ -101,6 +110,7 @@ async function runRefusal(
     refusal: code,
     received: 0,
     lost: 0,
+    gapMs: null,
     attempts: inOrder(report?.attempts ?? []),
     problem: isRight ? null : `${message}, after ${String(tookMs)} ms; it should be ${wanted}`,
   };
@@ -112,31 +122,63 @@ function inOrder(attempts: readonly RungAttempt[]): readonly RungAttempt[] {
     .sort((a, b) => rungs.indexOf(a.rung) - rungs.indexOf(b.rung));
 }
 
-/** Null when all went well. */
+/** Null when all went well. `watched` learns of the longest gap. */
 async function tryCall(
-  client: ClientUnderTest,
-  peer: ClientUnderTest,
-  room: string,
+  { profile, kind, client, peer, room, watchMs, setFirewall }: CellOptions,
   budgetMs: number,
-  watchMs: number,
+  watched: { gapMs: number | null },
 ): Promise<string | null> {
-  const deadline = performance.now() + budgetMs;
+  const startedAt = performance.now();
   await client.join(room, budgetMs);
   const ends = { client, peer };
   for (;;) {
     const missing = await missingOf(ends, { client: flowing, peer: flowing });
     if (missing === null) break;
-    if (performance.now() > deadline) return `${missing} within ${String(budgetMs / 1_000)} s`;
+    if (performance.now() > startedAt + budgetMs) return `${missing} within ${String(budgetMs / 1_000)} s`;
     await pause(pollMs);
   }
   const [clientBefore, peerBefore] = await Promise.all([client.report(), peer.report()]);
+  if (profile.later !== undefined) {
+    const early = wrongRung(clientBefore.rung, profile.later.before[kind]);
+    if (early !== null) return early;
+    await pause(startedAt + profile.later.seconds * 1_000 - performance.now());
+    await setFirewall(profile.later.firewall);
+    const climbed = await untilOn(client, profile.rungs[kind], profile.later.climbSeconds);
+    watched.gapMs = climbed.gapMs;
+    if (climbed.problem !== null) return climbed.problem;
+  }
   await pause(watchMs);
+  const seconds = watchMs / 1_000;
   const more = (before: ClientReport): MediaCount => ({
-    video: before.video + (perSecond.video * watchMs) / 1_000,
-    audio: before.audio + (perSecond.audio * watchMs) / 1_000,
+    video: before.video + perSecond.video * seconds,
+    audio: before.audio + perSecond.audio * seconds,
   });
+  watched.gapMs = Math.max(watched.gapMs ?? 0, (await client.report()).gapMs);
   const missing = await missingOf(ends, { client: more(clientBefore), peer: more(peerBefore) });
-  return missing === null ? null : `${missing} any more while the call was watched`;
+  if (missing !== null) return `${missing} any more while the call was watched`;
+  const most = profile.later?.mostGapMs ?? Infinity;
+  if (watched.gapMs <= most) return null;
+  return `no sound for ${String(Math.round(watched.gapMs))} ms; at most ${String(most)} ms are right here`;
+}
+
+/** Waits until media is on one of these rungs, and watches the sound meanwhile. */
+async function untilOn(
+  client: ClientUnderTest,
+  wanted: readonly Rung[],
+  seconds: number,
+): Promise<{ readonly gapMs: number; readonly problem: string | null }> {
+  const deadline = performance.now() + seconds * 1_000;
+  let longest = 0;
+  for (;;) {
+    const { rung, gapMs } = await client.report();
+    longest = Math.max(longest, gapMs);
+    if (rung !== null && wanted.includes(rung)) return { gapMs: longest, problem: null };
+    if (performance.now() > deadline) {
+      const problem = `media stayed on ${rung ?? 'no rung'} for ${String(seconds)} s after the network had changed`;
+      return { gapMs: longest, problem };
+    }
+    await pause(pollMs);
+  }
 }
 
 interface MediaCount {

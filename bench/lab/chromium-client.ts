@@ -30,12 +30,14 @@ export class ChromiumClient implements ClientUnderTest {
     const command = [...lab.client.prefix, 'env', ...outside.flatMap((name) => ['-u', name]), chromiumExecutable];
     await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
     await chmod(wrapper, 0o755);
-    const chromium = await inFolder(lab.folder, () =>
-      launchChromium({
-        executable: wrapper,
-        pins: [edge.pin, ...(intermediary?.pin === undefined ? [] : [intermediary.pin])],
-        flags: [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}, EXCLUDE ${routerAddress}`],
-      }),
+    const chromium = await oneByOne(() =>
+      inFolder(lab.folder, () =>
+        launchChromium({
+          executable: wrapper,
+          pins: [edge.pin, ...(intermediary?.pin === undefined ? [] : [intermediary.pin])],
+          flags: [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}, EXCLUDE ${routerAddress}`],
+        }),
+      ),
     );
     return new ChromiumClient(chromium, edge.url, intermediary?.proxy);
   }
@@ -63,9 +65,10 @@ export class ChromiumClient implements ClientUnderTest {
   }
 
   async report(): Promise<ClientReport> {
-    if (this.#page === null) return { rung: null, joinMs: null, video: 0, audio: 0, packets: 0, lost: 0, attempts: [] };
+    if (this.#page === null)
+      return { rung: null, joinMs: null, video: 0, audio: 0, packets: 0, lost: 0, gapMs: 0, attempts: [] };
     const page = await this.#page.evaluate(readPage);
-    const { rung, joinMs, frames, audioPackets, packets, lost } = page;
+    const { rung, joinMs, frames, audioPackets, packets, lost, gapMs } = page;
     return {
       rung: isRung(rung) ? rung : null,
       joinMs,
@@ -73,6 +76,7 @@ export class ChromiumClient implements ClientUnderTest {
       audio: audioPackets,
       packets,
       lost,
+      gapMs,
       attempts: attemptsOf(page),
     };
   }
@@ -86,6 +90,15 @@ export class ChromiumClient implements ClientUnderTest {
   async close(): Promise<void> {
     await this.#chromium.close();
   }
+}
+
+let launched: Promise<unknown> = Promise.resolve();
+
+/** Labs beside each other share the process's environment, and with it its temporary folder. */
+function oneByOne<T>(launch: () => Promise<T>): Promise<T> {
+  const mine = launched.then(launch, launch);
+  launched = mine.catch(() => undefined);
+  return mine;
 }
 
 /** Temporary files that are made meanwhile go into this folder, so that an interrupted run leaves no profile behind. */

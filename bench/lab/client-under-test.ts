@@ -22,5 +22,7 @@ export interface ClientReport {
   /** RTP packets received, and those that should have been. */
   readonly packets: number;
   readonly lost: number;
+  /** The longest time without a packet of sound since the report before, seen at its end; to some 100 ms. */
+  readonly gapMs: number;
   readonly attempts: readonly RungAttempt[];
 }

@@ -1,5 +1,6 @@
 /** `npm run lab`: every network × every client, in namespaces of this machine. Exits with 1 on a red cell. */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeResultFile } from '../harness/result-file.ts';
@@ -13,6 +14,7 @@ import { runLab, type ProgressEvent } from './run-lab.ts';
 
 const resultsFolder = 'bench/results';
 const defaultWatchSeconds = 5;
+const defaultJobs = cpus().length;
 const usage = `Usage: npm run lab -- [options]
 
 Builds real networks of namespaces on this machine (root is needed), one per profile, and lets real clients join a
@@ -20,7 +22,9 @@ call through them. Prints the matrix, writes ${resultsFolder}/lab.json and lab.h
 
   --profile a,b       only these (see --list); all if absent
   --client c          only ${clientKinds.join(' or ')}; both if absent
-  --repeat N          runs of each cell (default 1); the table gives the median
+  --repeat N          runs of each cell (default 1); the table gives p50 and p95
+  --jobs N            so many networks at once (default ${String(defaultJobs)} here: one per processor)
+  --confirm           runs a red cell once more in the end, alone; it is red if it is red again
   --watch SECONDS     how long media is watched once it flows (default ${String(defaultWatchSeconds)})
   --pcap              captures what the client sends and gets: ${resultsFolder}/lab-<profile>-<client>.pcap (needs tcpdump)
   --list              prints the profiles and ends
@@ -33,6 +37,8 @@ interface Command {
   readonly profiles: readonly Profile[];
   readonly clients: readonly ClientKind[];
   readonly repeat: number;
+  readonly jobs: number;
+  readonly confirm: boolean;
   readonly watchMs: number;
   readonly pcap: boolean;
 }
@@ -44,6 +50,8 @@ function readCommand(): Command | null {
       profile: { type: 'string', multiple: true },
       client: { type: 'string', multiple: true },
       repeat: { type: 'string', default: '1' },
+      jobs: { type: 'string', default: String(defaultJobs) },
+      confirm: { type: 'boolean', default: false },
       watch: { type: 'string', default: String(defaultWatchSeconds) },
       pcap: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
@@ -60,13 +68,17 @@ function readCommand(): Command | null {
     return null;
   }
   const repeat = Number(values.repeat);
+  const jobs = Number(values.jobs);
   const watchSeconds = Number(values.watch);
   if (!Number.isInteger(repeat) || repeat < 1) throw new UsageError('--repeat takes a whole number from 1');
+  if (!Number.isInteger(jobs) || jobs < 1) throw new UsageError('--jobs takes a whole number from 1');
   if (!(watchSeconds > 0 && watchSeconds <= 600)) throw new UsageError('--watch takes seconds, up to 600');
   return {
     profiles: choose(values.profile, profiles, ({ name }) => name, 'profile'),
     clients: choose(values.client, clientKinds, (kind) => kind, 'client'),
     repeat,
+    jobs,
+    confirm: values.confirm,
     watchMs: watchSeconds * 1_000,
     pcap: values.pcap,
   };
@@ -87,18 +99,19 @@ function choose<T>(
 }
 
 function showProgress(event: ProgressEvent): void {
+  const line = (...words: readonly string[]): void => void process.stderr.write(`${words.join(' ')}\n`);
   switch (event.type) {
     case 'network':
-      process.stderr.write(`${event.profile.name}: ${event.profile.summary}\n`);
-      return;
-    case 'cell':
-      process.stderr.write(`  ${event.client} …\n`);
+      line(`${event.profile.name}:`, event.profile.summary);
       return;
     case 'not-yet':
-      process.stderr.write(`  ${event.client}: not yet possible: ${event.reason}\n`);
+      line(`${event.profile.name}: ${event.client}: not yet possible:`, event.reason);
+      return;
+    case 'again':
+      line(`${event.profile.name}: ${event.client}: was red, once more, alone`);
       return;
     case 'run':
-      process.stderr.write(`    ${formatRun(event.run)}\n`);
+      line(`${event.profile.name}: ${event.client}:`, formatRun(event.run));
   }
 }
 

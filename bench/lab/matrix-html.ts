@@ -1,9 +1,11 @@
 /** The matrix as a page that opens by itself: a card per cell, with the ladder's rungs and how each try on them ended. */
 import type { RungAttempt } from '../../client/index.ts';
 import { rungs, type Rung } from '../../tunnel-protocol/index.ts';
+import { bestAttempts } from './best-attempts.ts';
 import { Html, html } from './html.ts';
 import { matrixStyle } from './matrix-style.ts';
 import { clientKinds, type ClientKind } from './profile.ts';
+import { formatJoin, formatLoss } from './matrix-table.ts';
 import type { LabCell, LabNetwork, LabResult } from './result.ts';
 
 const clientNames: Readonly<Record<ClientKind, string>> = { chromium: 'Chromium, the demo page', node: 'Node client' };
@@ -34,13 +36,14 @@ export function labPage(result: LabResult): string {
             <b>${green}<small>/${cells.length}</small></b> connected
           </p>
         </header>
+        ${overview(kinds, result)} ${legend}
+        <h2 class="part">Every cell</h2>
         ${topology}
         <div class="matrix" style="--columns:${kinds.length}">
           <div class="corner"></div>
           ${kinds.map((kind) => html`<h2 class="column">${clientNames[kind]}</h2>`)}
           ${networks.map((network) => row(network, kinds, result))}
         </div>
-        ${legend}
         <footer>
           ${machine.cpu}, ${machine.cores} cores · Linux ${machine.kernel} · Node ${machine.node} ·
           <time datetime="${when}">${when.slice(0, 16).replace('T', ' ')} UTC</time> · commit
@@ -50,9 +53,49 @@ export function labPage(result: LabResult): string {
     </html> `.text;
 }
 
+/** One line per network. */
+function overview(kinds: readonly ClientKind[], { networks, cells, notYet }: LabResult): Html {
+  return html`<table class="overview">
+    <thead>
+      <tr>
+        <th>network</th>
+        ${kinds.map((kind) => html`<th colspan="2">${clientNames[kind]}</th>`)}
+      </tr>
+    </thead>
+    ${networks.map(
+      ({ profile, summary }) =>
+        html`<tr>
+          <th><b>${profile}</b><small>${summary}</small></th>
+          ${kinds.map((kind) => {
+            const isHere = (each: { readonly profile: string; readonly client: ClientKind }): boolean =>
+              each.profile === profile && each.client === kind;
+            const cell = cells.find(isHere);
+            return cell === undefined ? blank(notYet.find(isHere)?.reason) : brief(cell);
+          })}
+        </tr>`,
+    )}
+  </table>`;
+}
+
+function blank(reason = 'not run'): Html {
+  return html`<td class="none" colspan="2">– <small>${reason}</small></td>`;
+}
+
+function brief(cell: LabCell): Html {
+  const { ok, rung, refusal, attempts, problem, refusal: code } = cell;
+  return html`<td class="${ok ? 'good' : 'bad'}" title="${problem ?? ''}">
+      <b>${rung ?? refusal ?? 'no media'}</b>${code === null ? ladder(rung, bestAttempts(attempts)) : html``}
+    </td>
+    <td class="figures">
+      ${formatJoin(cell)}<small
+        >${cell.received + cell.lost === 0 ? (ok ? 'a clear error' : '') : `lost ${formatLoss(cell)}`}</small
+      >
+    </td>`;
+}
+
 function row(network: LabNetwork, kinds: readonly ClientKind[], { cells, notYet }: LabResult): Html {
   const ofNetwork = cells.filter(({ profile }) => profile === network.profile);
-  const ended = ofNetwork.flatMap(({ attempts }) => attempts.filter(hasEnded));
+  const ended = ofNetwork.flatMap(({ attempts }) => bestAttempts(attempts).filter(hasEnded));
   const slowest = Math.max(1, ...ended.map(({ ms }) => ms));
   return html`<section class="profile">
       <h3>${network.profile}</h3>
@@ -84,7 +127,8 @@ function facts({ stopped, facts, link }: LabNetwork): Html {
 }
 
 function card(cell: LabCell, slowest: number): Html {
-  const { ok, rung, joinMs, refusal, lost, received, problem, attempts, runs } = cell;
+  const { ok, rung, joinMs, refusal, lost, received, problem, runs } = cell;
+  const attempts = bestAttempts(cell.attempts);
   const good = runs.filter((run) => run.ok).length;
   const times = runs.flatMap((run) => (run.ok ? (run.joinMs ?? []) : []));
   const expected = received + lost;

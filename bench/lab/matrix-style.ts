@@ -42,6 +42,13 @@ th{width:86px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:12
 tr.chosen .bar i{background:var(--good)}tr.chosen th{font-weight:600;color:var(--good)}tr.connected .bar i{background:var(--other)}tr.failed .bar i{background:var(--bad)}tr.pending .bar i{background:repeating-linear-gradient(90deg,var(--waiting) 0 4px,transparent 4px 8px)}
 tr.superseded .bar i,tr.skipped .bar i{background:repeating-linear-gradient(90deg,var(--called-off) 0 4px,transparent 4px 8px)}
 .small{margin:8px 0 0;font-size:12.5px;color:var(--muted)}
+.part{margin:44px 0 0;font-size:20px}
+.overview{margin:26px 0 0;background:var(--card);border:1px solid var(--line);border-radius:12px;border-spacing:0;border-collapse:separate;overflow:hidden}
+.overview th,.overview td{padding:7px 14px;border-top:1px solid var(--line);white-space:normal;vertical-align:middle}.overview thead th{border-top:0;color:var(--muted);font:600 12.5px system-ui,"DejaVu Sans",sans-serif;padding:10px 14px}
+.overview tr th:first-child{width:38%;font-family:inherit}.overview tr th b{font:600 14px ui-monospace,"DejaVu Sans Mono",monospace}.overview small{display:block;color:var(--muted);font:12px/1.35 system-ui,"DejaVu Sans",sans-serif}
+.overview td b{font:600 14px ui-monospace,"DejaVu Sans Mono",monospace}.overview td.good{border-left:4px solid var(--good)}.overview td.bad{border-left:4px solid var(--bad)}.overview td.good b{color:var(--good)}.overview td.bad b{color:var(--bad)}
+.overview td.none{border-left:4px solid var(--line);color:var(--muted)}.overview td.none small{display:inline}
+.overview .ladder{margin:5px 0 0;width:128px}.overview .ladder li{height:6px}.overview .figures{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .legend{display:flex;flex-wrap:wrap;gap:6px 18px;margin:26px 0 0;padding:0;list-style:none;font-size:12.5px;color:var(--muted)}
 .legend i{display:inline-block;width:16px;height:7px;border-radius:2px;margin-right:7px;vertical-align:1px}.legend .order{flex-basis:100%}
 footer{margin-top:22px;padding-top:14px;border-top:1px solid var(--line);color:var(--muted);font-size:12.5px}

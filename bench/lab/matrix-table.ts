@@ -1,5 +1,6 @@
 /** The matrix on a terminal. */
 import type { RungAttempt } from '../../client/index.ts';
+import { bestAttempts } from './best-attempts.ts';
 import type { CellRun } from './cell.ts';
 import type { CellNotYet, LabCell } from './result.ts';
 
@@ -8,7 +9,7 @@ export function formatMatrix(cells: readonly LabCell[], notYet: readonly CellNot
   const rows = cells.map((cell) => [
     cell.profile,
     cell.client,
-    cell.ok ? 'ok' : 'RED',
+    cell.confirmed ? 'ok, at last' : cell.ok ? 'ok' : 'RED',
     cell.rung ?? cell.refusal ?? '–',
     formatJoin(cell),
     formatLoss(cell),
@@ -35,11 +36,10 @@ export function formatRun({ ok, rung, refusal, joinMs, problem }: CellRun): stri
   return ok ? `${rung ?? refusal ?? ''} in ${formatMs(joinMs)}` : `RED: ${problem ?? ''}`;
 }
 
-/** The median, and the extremes where there are several runs. */
-export function formatJoin({ joinMs, runs }: LabCell): string {
-  const times = runs.flatMap((run) => (run.ok ? (run.joinMs ?? []) : []));
-  if (times.length < 2) return formatMs(joinMs);
-  return `${formatMs(joinMs)} (${String(Math.min(...times))}–${String(Math.max(...times))})`;
+/** Of one green run its time, of several p50 and p95. */
+export function formatJoin({ joinP50Ms, joinP95Ms, runs }: LabCell): string {
+  if (runs.filter(({ ok }) => ok).length < 2) return formatMs(joinP50Ms);
+  return `${formatMs(joinP50Ms)} (p95 ${formatMs(joinP95Ms)})`;
 }
 
 export function formatLoss({ lost, received }: Pick<LabCell, 'lost' | 'received'>): string {
@@ -49,12 +49,12 @@ export function formatLoss({ lost, received }: Pick<LabCell, 'lost' | 'received'
 
 /** Those that say something of the network; the file has all of them. */
 function formatAttempts(attempts: readonly RungAttempt[]): string {
-  return attempts
+  return bestAttempts(attempts)
     .filter(({ outcome }) => outcome !== 'superseded' && outcome !== 'skipped')
     .map(({ rung, outcome, ms }) => `${rung} ${outcome === 'connected' ? formatMs(ms) : outcome}`)
     .join(', ');
 }
 
-function formatMs(ms: number | null): string {
-  return ms === null ? '–' : `${String(ms)} ms`;
+export function formatMs(ms: number | null): string {
+  return ms === null ? '–' : `${ms.toLocaleString('en-US')} ms`;
 }

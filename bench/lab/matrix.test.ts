@@ -3,6 +3,7 @@ import type { CellRun } from './cell.ts';
 import { labPage } from './matrix-html.ts';
 import { formatMatrix } from './matrix-table.ts';
 import { attemptsOf, type PageReport, type TriedWay } from './page-watch.ts';
+import { bestAttempts } from './best-attempts.ts';
 import { clientKinds } from './profile.ts';
 import { open } from './profiles/open.ts';
 import { profiles } from './profiles/index.ts';
@@ -15,6 +16,7 @@ const green: CellRun = {
   refusal: null,
   received: 500,
   lost: 3,
+  gapMs: 40,
   attempts: [{ rung: 'udp', outcome: 'connected', ms: 20 }],
   problem: null,
 };
@@ -27,6 +29,35 @@ t.test('of several runs a red one is told, otherwise the median', (t) => {
   t.end();
 });
 
+t.test('what was red at first is told when it is green in the end', (t) => {
+  const cell = labCell(open, 'node', [red], [green]);
+  t.match(cell, { ok: true, confirmed: true, rung: 'udp', joinP50Ms: 300, runs: [red, green] });
+  t.match(labCell(open, 'node', [red], [red]), { ok: false, confirmed: false });
+  t.match(formatMatrix([cell]), /open +node +ok, at last +udp/);
+  t.end();
+});
+
+t.test('of many attempts the matrix shows one per rung, for media alone', (t) => {
+  const best = bestAttempts([
+    { rung: 'websocket', outcome: 'connected', ms: 50, channel: 'control' },
+    { rung: 'websocket', outcome: 'connected', ms: 90 },
+    { rung: 'udp', outcome: 'failed', ms: 10 },
+    { rung: 'udp', outcome: 'connected', ms: 300 },
+    { rung: 'udp', outcome: 'connected', ms: 200 },
+    { rung: 'turn-udp', outcome: 'pending', ms: 10 },
+    { rung: 'turn-udp', outcome: 'failed', ms: 700 },
+  ]);
+  t.strictSame(
+    best.map(({ rung, outcome, ms }) => [rung, outcome, ms]),
+    [
+      ['udp', 'connected', 200],
+      ['turn-udp', 'failed', 700],
+      ['websocket', 'connected', 90],
+    ],
+  );
+  t.end();
+});
+
 t.test('table, page and file show every cell, and words of a client cannot break the page', (t) => {
   const cells = [labCell(open, 'chromium', [green, { ...green, joinMs: 400 }]), labCell(open, 'node', [red])];
   const result = labResult(
@@ -35,7 +66,7 @@ t.test('table, page and file show every cell, and words of a client cannot break
     [{ profile: 'closed', client: 'node', reason: 'it <is> closed' }],
   );
   const table = formatMatrix(result.cells, result.notYet);
-  t.match(table, /open +chromium +ok +udp +300 ms \(300–400\) +3 of 503 +udp 20 ms/);
+  t.match(table, /open +chromium +ok +udp +350 ms \(p95 395 ms\) +3 of 503 +udp 20 ms/);
   t.match(table, /open +node +RED .*the page says: <no>/);
   t.match(table, /1 of 2 green/);
   const page = labPage(result);
@@ -63,6 +94,7 @@ t.test('what the browser tried becomes one attempt per rung', (t) => {
     audioPackets: 1,
     packets: 2,
     lost: 0,
+    gapMs: 0,
     ways: [
       { ...way, candidateType: 'relay', relayProtocol: 'tls' },
       { ...way, candidateType: 'relay', relayProtocol: 'tcp', state: 'failed' },

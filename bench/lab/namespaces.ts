@@ -41,8 +41,8 @@ export interface Lab {
   /** Removed with the lab. */
   readonly folder: string;
   /** Replaces the whole ruleset of the router; an empty one lets everything pass. */
-  setFirewall(ruleset: string): Promise<void>;
-  /** Packets that rules with a `counter` and a verdict of `drop` or `reject` have stopped. */
+  readonly setFirewall: (ruleset: string) => Promise<void>;
+  /** Packets that rules with a `counter` and a verdict of `drop` or `reject` have stopped, in all rulesets so far. */
   packetsStopped(): Promise<number>;
   /** Of the emulated link so far; null with a plain one. Ends the link. */
   endLink(): Promise<LinkStatistics | null>;
@@ -88,7 +88,10 @@ async function build({ firewall = '', link }: LabOptions, remains: Remains): Pro
     configure(router, 'outside', '198.51.100.1/24'),
     configure(edge, 'eth0', `${edgeAddress}/24`, '198.51.100.1'),
   ]);
+  const stoppedNow = async (): Promise<number> => stoppedBy(await router.run(['nft', '--json', 'list', 'ruleset']));
+  let stoppedBefore = 0;
   const setFirewall = async (ruleset: string): Promise<void> => {
+    stoppedBefore += await stoppedNow();
     await router.run(['nft', '-f', '-'], `flush ruleset\n${ruleset}\n`);
   };
   await setFirewall(firewall);
@@ -98,7 +101,7 @@ async function build({ firewall = '', link }: LabOptions, remains: Remains): Pro
     edge,
     folder: remains.folder,
     setFirewall,
-    packetsStopped: async () => stoppedBy(await router.run(['nft', '--json', 'list', 'ruleset'])),
+    packetsStopped: async () => stoppedBefore + (await stoppedNow()),
     endLink: () => emulator?.end() ?? Promise.resolve(null),
   };
 }

@@ -34,11 +34,11 @@ export class NodeParticipant implements ClientUnderTest {
   }
 
   async report(): ReturnType<ClientUnderTest['report']> {
-    const { rung, joinMs, audioPackets, videoPackets, lost, attempts } = (await this.#worker.call(
+    const { rung, joinMs, audioPackets, videoPackets, lost, gapMs, attempts } = (await this.#worker.call(
       'report',
     )) as ParticipantReport;
     const packets = audioPackets + videoPackets;
-    return { rung, joinMs, video: videoPackets, audio: audioPackets, packets, lost, attempts };
+    return { rung, joinMs, video: videoPackets, audio: audioPackets, packets, lost, gapMs, attempts };
   }
 
   async leave(): Promise<void> {

@@ -27,6 +27,8 @@ export interface PageReport {
   readonly audioPackets: number;
   readonly packets: number;
   readonly lost: number;
+  /** The longest time between packets of sound that was seen since the report before. */
+  readonly gapMs: number;
   readonly ways: readonly TriedWay[];
   /** TURN servers that no candidate came from. */
   readonly failures: readonly { readonly url: string; readonly reason: string; readonly ms: number }[];
@@ -42,6 +44,8 @@ interface StatsEntry {
   readonly framesDecoded?: number;
   readonly packetsReceived?: number;
   readonly packetsLost?: number;
+  /** In ms since 1970. */
+  readonly lastPacketReceivedTimestamp?: number;
   readonly localCandidateId?: string;
   readonly state?: string;
   readonly candidateType?: string;
@@ -63,6 +67,8 @@ interface Watch {
   audioPackets: number;
   packets: number;
   lost: number;
+  lastSoundAt: number;
+  gapMs: number;
   ways: Map<string, TriedWay>;
   failures: { url: string; reason: string; ms: number }[];
   look: () => Promise<void>;
@@ -78,7 +84,7 @@ export function watchPage(): void {
   const page = globalThis as unknown as WatchedPage;
   // The browser computes its figures anew every 50 ms at most.
   const impatientMs = 50;
-  const patientMs = 500;
+  const patientMs = 100;
   const peers: Peer[] = [];
   const watch: Watch = {
     firstFrameAt: null,
@@ -86,6 +92,8 @@ export function watchPage(): void {
     audioPackets: 0,
     packets: 0,
     lost: 0,
+    lastSoundAt: 0,
+    gapMs: 0,
     ways: new Map(),
     failures: [],
     look,
@@ -105,6 +113,7 @@ export function watchPage(): void {
 
   async function look(): Promise<void> {
     const sums = { frames: 0, audioPackets: 0, packets: 0, lost: 0 };
+    let lastSoundAt = 0;
     for (const peer of peers) {
       const report = await peer.getStats();
       report.forEach((entry) => {
@@ -115,7 +124,10 @@ export function watchPage(): void {
           sums.frames += entry.framesDecoded ?? 0;
           sums.packets += entry.packetsReceived ?? 0;
           sums.lost += entry.packetsLost ?? 0;
-          if (entry.kind === 'audio') sums.audioPackets += entry.packetsReceived ?? 0;
+          if (entry.kind === 'audio') {
+            sums.audioPackets += entry.packetsReceived ?? 0;
+            lastSoundAt = Math.max(lastSoundAt, entry.lastPacketReceivedTimestamp ?? 0);
+          }
         }
         const local = report.get(entry.localCandidateId ?? '');
         if (entry.type !== 'candidate-pair' || local === undefined) return;
@@ -135,7 +147,8 @@ export function watchPage(): void {
         if (way.state === 'succeeded') way.succeededAt ??= takenAt;
       });
     }
-    Object.assign(watch, sums);
+    if (watch.lastSoundAt > 0) watch.gapMs = Math.max(watch.gapMs, lastSoundAt - watch.lastSoundAt);
+    Object.assign(watch, sums, { lastSoundAt: Math.max(watch.lastSoundAt, lastSoundAt) });
   }
 
   const again = (): void => {
@@ -157,7 +170,8 @@ export async function readPage(): Promise<PageReport> {
   const asked = performance
     .getEntriesByType('resource')
     .find(({ name }) => new URL(name).pathname === '/v1/sessions')?.startTime;
-  const { firstFrameAt, frames, audioPackets, packets, lost, ways, failures } = labWatch;
+  const { firstFrameAt, frames, audioPackets, packets, lost, gapMs, ways, failures } = labWatch;
+  labWatch.gapMs = 0;
   return {
     now: performance.now(),
     rung: globalThis.sallyportCall?.rung ?? null,
@@ -166,6 +180,7 @@ export async function readPage(): Promise<PageReport> {
     audioPackets,
     packets,
     lost,
+    gapMs,
     ways: [...ways.values()],
     failures,
   };

@@ -25,6 +25,8 @@ export interface ParticipantReport {
   readonly audioPackets: number;
   readonly videoPackets: number;
   readonly lost: number;
+  /** The longest time between two packets of sound since the report before. */
+  readonly gapMs: number;
   readonly attempts: readonly RungAttempt[];
 }
 
@@ -34,6 +36,8 @@ let call: NodeCall | null = null;
 let source: ClipSource | null = null;
 let joinedAt = 0;
 let firstPacketAt: number | null = null;
+let lastSoundAt: number | null = null;
+let longestGapMs = 0;
 let triedBeforeTheEnd: RungAttempt[] = [];
 
 serveCommands({
@@ -42,6 +46,8 @@ serveCommands({
     const clip = await loadClip(clipFiles);
     joinedAt = performance.now();
     firstPacketAt = null;
+    lastSoundAt = null;
+    longestGapMs = 0;
     triedBeforeTheEnd = [];
     try {
       call = await join(url, {
@@ -77,19 +83,25 @@ function report(): ParticipantReport {
   const received = (stats?.tracks ?? []).filter(({ direction }) => direction === 'receive');
   const packets = (kind: 'audio' | 'video'): number =>
     received.reduce((sum, track) => sum + (track.kind === kind ? track.packets : 0), 0);
+  const gapMs = longestGapMs;
+  longestGapMs = 0;
   return {
     rung: call?.rung ?? null,
     joinMs: firstPacketAt === null ? null : firstPacketAt - joinedAt,
     audioPackets: packets('audio'),
     videoPackets: packets('video'),
     lost: stats?.packetsLost ?? 0,
+    gapMs,
     attempts: call?.attempts ?? triedBeforeTheEnd,
   };
 }
 
 function watch(track: NodeCall['tracks'][number]['track']): void {
-  const { unSubscribe } = track.onReceiveRtp.subscribe(() => {
-    firstPacketAt ??= performance.now();
-    unSubscribe();
+  track.onReceiveRtp.subscribe(() => {
+    const now = performance.now();
+    firstPacketAt ??= now;
+    if (track.kind !== 'audio') return;
+    if (lastSoundAt !== null) longestGapMs = Math.max(longestGapMs, now - lastSoundAt);
+    lastSoundAt = now;
   });
 }

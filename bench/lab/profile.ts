@@ -21,6 +21,8 @@ export interface Profile {
   readonly programs?: readonly string[];
   /** Cells that cannot be green so far, with the reason. They are shown, and not run. */
   readonly notYet?: Readonly<Partial<Record<ClientKind, string>>>;
+  /** What changes in mid-call. */
+  readonly later?: LaterChange;
   /** How long media is watched at least, where what the network does takes its time. */
   readonly watchSeconds?: number;
   /** Nobody gets through here: codes of errors, one of which the client must come to by itself within these seconds. */
@@ -29,6 +31,20 @@ export interface Profile {
   readonly rungs: Readonly<Record<ClientKind, readonly Rung[]>>;
   /** From the call of `join` until media must have flowed both ways. */
   readonly budgetSeconds: number;
+}
+
+/** The network changes while the call goes on, and media must move to the profile's rungs by itself. */
+export interface LaterChange {
+  /** After the call of `join`; media flows by then. */
+  readonly seconds: number;
+  /** The ruleset from then on. */
+  readonly firewall: string;
+  /** Where media may be until then. */
+  readonly before: Readonly<Record<ClientKind, readonly Rung[]>>;
+  /** Within these, media must be on one of the profile's rungs. */
+  readonly climbSeconds: number;
+  /** The longest time without sound, from when media flowed to the end. */
+  readonly mostGapMs: number;
 }
 
 export const defaultBudgetSeconds = 45;

@@ -2,7 +2,7 @@
 import type { RungAttempt } from '../../client/index.ts';
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import { figure, resultFile, type Figure, type ResultFile } from '../harness/result-file.ts';
-import { summarize } from '../harness/statistics.ts';
+import { percentile, summarize } from '../harness/statistics.ts';
 import type { CellRun } from './cell.ts';
 import type { DirectionCounters } from './link/direction.ts';
 import type { ClientKind, Profile } from './profile.ts';
@@ -14,11 +14,17 @@ export interface LabCell {
   readonly ok: boolean;
   readonly rung: Rung | null;
   readonly joinMs: number | null;
+  /** Over all green runs; null without any. */
+  readonly joinP50Ms: number | null;
+  readonly joinP95Ms: number | null;
   readonly lost: number;
   readonly received: number;
+  readonly gapMs: number | null;
   readonly attempts: readonly RungAttempt[];
   readonly problem: string | null;
   readonly runs: readonly CellRun[];
+  /** It was red, and green when it was run again, alone on the machine: the first of `runs` are those before. */
+  readonly confirmed: boolean;
   readonly refusal: string | null;
 }
 
@@ -47,13 +53,26 @@ export interface LabResult extends ResultFile {
   readonly notYet: readonly CellNotYet[];
 }
 
-export function labCell(profile: Profile, client: ClientKind, runs: readonly CellRun[]): LabCell {
-  const byTime = [...runs].sort((a, b) => (a.joinMs ?? Infinity) - (b.joinMs ?? Infinity));
-  const telling = runs.find(({ ok }) => !ok) ?? byTime[Math.floor((byTime.length - 1) / 2)];
+/** @param again The runs that were made because some of the first were red; they decide. */
+export function labCell(
+  profile: Profile,
+  client: ClientKind,
+  first: readonly CellRun[],
+  again: readonly CellRun[] = [],
+): LabCell {
+  const decisive = again.length > 0 ? again : first;
+  const runs = [...first, ...again];
+  const byTime = [...decisive].sort((a, b) => (a.joinMs ?? Infinity) - (b.joinMs ?? Infinity));
+  const telling = decisive.find(({ ok }) => !ok) ?? byTime[Math.floor((byTime.length - 1) / 2)];
   if (telling === undefined) throw new RangeError('a cell without a run');
-  const { rung, joinMs, refusal, lost, received, attempts, problem } = telling;
-  const ok = runs.every((run) => run.ok);
-  return { profile: profile.name, client, ok, rung, joinMs, refusal, lost, received, attempts, problem, runs };
+  const { rung, joinMs, refusal, lost, received, gapMs, attempts, problem } = telling;
+  const ok = decisive.every((run) => run.ok);
+  const times = runs.flatMap((run) => (run.ok ? (run.joinMs ?? []) : [])).sort((a, b) => a - b);
+  const at = (share: number): number | null => (times.length === 0 ? null : Math.round(percentile(times, share)));
+  return {
+    ...{ profile: profile.name, client, ok, rung, joinMs, joinP50Ms: at(0.5), joinP95Ms: at(0.95), refusal },
+    ...{ lost, received, gapMs, attempts, problem, confirmed: again.length > 0 && ok, runs },
+  };
 }
 
 export function labResult(

@@ -1,4 +1,4 @@
-/** Runs the matrix: one network per profile, and in it one client after the other. */
+/** Runs the matrix: one network per profile, some of them at once, and in each one client after the other. */
 import path from 'node:path';
 import { runCell, type CellRun } from './cell.ts';
 import { ChromiumClient } from './chromium-client.ts';
@@ -16,6 +16,10 @@ export interface RunOptions {
   readonly clients: readonly ClientKind[];
   /** Runs of each cell, each in a room of its own. */
   readonly repeat: number;
+  /** So many networks at once; they share nothing but the machine. */
+  readonly jobs: number;
+  /** A red cell is run once more when all is done, alone on the machine, and counts as green if it is green then. */
+  readonly confirm: boolean;
   readonly watchMs: number;
   /** Where captures go; null: none are made. */
   readonly captureFolder: string | null;
@@ -24,9 +28,9 @@ export interface RunOptions {
 
 export type ProgressEvent =
   | { readonly type: 'network'; readonly profile: Profile }
-  | { readonly type: 'cell'; readonly profile: Profile; readonly client: ClientKind }
+  | { readonly type: 'again'; readonly profile: Profile; readonly client: ClientKind }
   | { readonly type: 'not-yet'; readonly profile: Profile; readonly client: ClientKind; readonly reason: string }
-  | { readonly type: 'run'; readonly run: CellRun };
+  | { readonly type: 'run'; readonly profile: Profile; readonly client: ClientKind; readonly run: CellRun };
 
 export interface LabRun {
   readonly cells: readonly LabCell[];
@@ -34,45 +38,71 @@ export interface LabRun {
   readonly notYet: readonly CellNotYet[];
 }
 
+/** What one network came to. */
+interface NetworkRun {
+  readonly cells: readonly (readonly [ClientKind, readonly CellRun[]])[];
+  readonly network: LabNetwork;
+  readonly notYet: readonly CellNotYet[];
+}
+
 /** Rejects when the lab itself does not work: no namespaces, no edge, no browser. A client that fails is a red cell. */
 export async function runLab(options: RunOptions): Promise<LabRun> {
+  const { profiles, jobs, confirm, progress } = options;
+  const waiting = [...profiles.entries()];
+  const runs: NetworkRun[] = [];
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      runs[next[0]] = await runNetwork(options, next[1], options.clients);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, profiles.length) }, work));
   const cells: LabCell[] = [];
-  const networks: LabNetwork[] = [];
-  const notYet: CellNotYet[] = [];
-  for (const profile of options.profiles) {
-    options.progress({ type: 'network', profile });
-    const { firewall, link } = profile;
-    const network = { ...(firewall === undefined ? {} : { firewall }), ...(link === undefined ? {} : { link }) };
-    await withNamespaces(network, async (lab) => {
-      const edge = await startLabEdge(lab);
-      const intermediary = (await profile.intermediary?.(lab)) ?? null;
-      const peer = new NodeParticipant(lab.edge, edge.url, 'Peer');
-      for (const kind of options.clients) {
-        const reason = profile.notYet?.[kind];
-        if (reason !== undefined) {
-          notYet.push({ profile: profile.name, client: kind, reason });
-          options.progress({ type: 'not-yet', profile, client: kind, reason });
-          continue;
-        }
-        options.progress({ type: 'cell', profile, client: kind });
-        cells.push(labCell(profile, kind, await runClient(options, profile, kind, { lab, edge, peer, intermediary })));
+  for (const [index, profile] of profiles.entries()) {
+    for (const [kind, first] of runs[index]?.cells ?? []) {
+      if (!confirm || first.every(({ ok }) => ok)) {
+        cells.push(labCell(profile, kind, first));
+        continue;
       }
-      await peer.close();
-      const facts = (await intermediary?.facts()) ?? [];
-      await intermediary?.close();
-      const stopped = await lab.packetsStopped();
-      const statistics = await lab.endLink();
-      const { name, summary } = profile;
-      networks.push({
-        profile: name,
-        summary,
-        stopped,
-        facts,
-        link: statistics === null ? null : { up: statistics.up, down: statistics.down },
-      });
-    });
+      progress({ type: 'again', profile, client: kind });
+      const again = await runNetwork({ ...options, repeat: 1 }, profile, [kind]);
+      cells.push(labCell(profile, kind, first, again.cells[0]?.[1]));
+    }
   }
-  return { cells, networks, notYet };
+  return {
+    cells,
+    networks: runs.map(({ network }) => network),
+    notYet: runs.flatMap(({ notYet }) => notYet),
+  };
+}
+
+async function runNetwork(options: RunOptions, profile: Profile, clients: readonly ClientKind[]): Promise<NetworkRun> {
+  const { progress } = options;
+  const notYet = clients.flatMap((client) => {
+    const reason = profile.notYet?.[client];
+    return reason === undefined ? [] : [{ profile: profile.name, client, reason }];
+  });
+  for (const { client, reason } of notYet) progress({ type: 'not-yet', profile, client, reason });
+  progress({ type: 'network', profile });
+  const { name, summary, firewall, link } = profile;
+  const plan = { ...(firewall === undefined ? {} : { firewall }), ...(link === undefined ? {} : { link }) };
+  return withNamespaces(plan, async (lab) => {
+    const edge = await startLabEdge(lab);
+    const intermediary = (await profile.intermediary?.(lab)) ?? null;
+    const peer = new NodeParticipant(lab.edge, edge.url, 'Peer');
+    const cells: (readonly [ClientKind, readonly CellRun[]])[] = [];
+    for (const kind of clients) {
+      if (profile.notYet?.[kind] !== undefined) continue;
+      cells.push([kind, await runClient(options, profile, kind, { lab, edge, peer, intermediary })]);
+    }
+    await peer.close();
+    const facts = (await intermediary?.facts()) ?? [];
+    await intermediary?.close();
+    const stopped = await lab.packetsStopped();
+    const statistics = await lab.endLink();
+    const { up, down } = statistics ?? {};
+    const emulated = up === undefined || down === undefined ? null : { up, down };
+    return { cells, notYet, network: { profile: name, summary, stopped, facts, link: emulated } };
+  });
 }
 
 interface Stage {
@@ -99,9 +129,17 @@ async function runClient(
   const runs: CellRun[] = [];
   const watched = Math.max(watchMs, (profile.watchSeconds ?? 0) * 1000);
   for (let number = 1; number <= repeat; number++) {
-    const run = await runCell({ profile, kind, client, peer, room: `${kind}-${String(number)}`, watchMs: watched });
+    const run = await runCell({
+      profile,
+      kind,
+      client,
+      peer,
+      room: `${kind}-${String(number)}`,
+      watchMs: watched,
+      setFirewall: lab.setFirewall,
+    });
     runs.push(run);
-    progress({ type: 'run', run });
+    progress({ type: 'run', profile, client: kind, run });
   }
   await client.close();
   await capture?.stop();

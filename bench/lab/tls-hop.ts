@@ -75,6 +75,52 @@ export function haproxyHop({ rules = [], idleSeconds = 3600, mostSeconds }: Hapr
 }
 
 /**
+ * Lets TLS through unread, but looks at how each connection begins. What is TLS with an ALPN of HTTP goes on; STUN (its cookie
+ * at byte 4), RFC 4571 (the same at byte 6), TLS without such an ALPN, and what says nothing for 5 s, are reset.
+ */
+export const inspectingHop: StartIntermediary = async (lab) => {
+  const control = path.join(lab.folder, 'haproxy.sock');
+  const isHttp = '{ req.ssl_hello_type 1 } { req.ssl_alpn -m sub h2 http/1.1 }';
+  const lines = [
+    'global',
+    `stats socket ${control} mode 600 level admin`,
+    'defaults',
+    'mode tcp',
+    'timeout connect 5s',
+    'timeout client 3600s',
+    'timeout server 3600s',
+    'frontend inside',
+    `bind :${String(port)}`,
+    // Closes by a reset.
+    'option nolinger',
+    'tcp-request inspect-delay 5s',
+    'tcp-request content reject if { req.payload(4,4),hex -m str 2112A442 }',
+    'tcp-request content reject if { req.payload(6,4),hex -m str 2112A442 }',
+    `tcp-request content accept if ${isHttp}`,
+    'tcp-request content reject if { req.ssl_hello_type 1 }',
+    'tcp-request content reject if WAIT_END',
+    'default_backend edge',
+    'backend edge',
+    `server edge ${edgeAddress}:443`,
+  ];
+  const file = path.join(lab.folder, 'haproxy.cfg');
+  await writeFile(file, `${lines.join('\n')}\n`);
+  const close = await startProgram(lab, ['haproxy', '-db', '-q', '-f', file]);
+  return {
+    facts: async () => [`${String(await connectionsDenied(control))} connections reset for how they began`],
+    close,
+  };
+};
+
+/** Of the frontend `inside`, by haproxy's management socket: field `dreq` of its statistics (management guide, section 9.1). */
+async function connectionsDenied(control: string): Promise<number> {
+  const [head = '', ...rows] = (await tell(control, 'show stat')).split('\n');
+  const column = head.replace('# ', '').split(',').indexOf('dreq');
+  const row = rows.find((line) => line.startsWith('inside,FRONTEND,'));
+  return Number(row?.split(',')[column] ?? 0);
+}
+
+/**
  * Somebody answers in place of every server, with a certificate that no machine trusts, and sends all to a page of its own.
  * `ca` is of an authority that signed something else.
  */
