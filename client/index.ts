@@ -15,6 +15,7 @@ export type {
   TrackEvent,
   TrackStats,
 } from './call.ts';
+export * as capacity from './capacity/index.ts';
 export { ClientError, clientErrors } from './errors.ts';
 export type { ClientErrorCode } from './errors.ts';
 export { ClipSource, IvfRecorder, OpusRecorder, loadClip } from './media/index.ts';

@@ -6,6 +6,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.ts')).startCommand,
   token: async () => (await import('./token.ts')).tokenCommand,
   join: async () => (await import('./join.ts')).joinCommand,
+  capacity: async () => (await import('./capacity.ts')).capacityCommand,
 };
 
 async function main(args: readonly string[]): Promise<number> {
