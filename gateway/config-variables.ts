@@ -13,6 +13,7 @@ export const settings = [
   'ADMIN_HOST',
   'PROXY_FROM',
   'TRUNK_PORT',
+  'TRUNK_HOST',
   'TLS_CERT',
   'TLS_KEY',
   'SECRET',
@@ -20,6 +21,9 @@ export const settings = [
   'ORIGINS',
   'ENGINE',
   'CLUSTER_SECRET',
+  'CLUSTER_CERT',
+  'CLUSTER_KEY',
+  'CLUSTER_CA',
   'STORAGE',
   'DATA_DIR',
   'REDIS_URL',
@@ -36,11 +40,8 @@ export type Setting = (typeof settings)[number];
 export const notSupportedYet: Partial<
   Record<Setting, { readonly feature: string; readonly harmless: readonly string[] }>
 > = {
-  TRUNK_PORT: { feature: 'trunks between edges and SFU nodes', harmless: [] },
-  CLUSTER_SECRET: { feature: 'trunks between edges and SFU nodes', harmless: [] },
   STORAGE: { feature: 'recording', harmless: [] },
   REDIS_URL: { feature: 'the Redis directory', harmless: [] },
-  UPSTREAM: { feature: 'an SFU outside this process', harmless: ['embedded'] },
   KAFKA_BROKERS: { feature: 'telemetry to Kafka', harmless: [] },
 };
 

@@ -150,14 +150,22 @@ t.test('what is not built yet is refused, not ignored', (t) => {
   for (const [name, value] of Object.entries({
     SALLYPORT_KAFKA_BROKERS: 'kafka:9092',
     SALLYPORT_REDIS_URL: 'redis://localhost',
-    SALLYPORT_TRUNK_PORT: '7000',
-    SALLYPORT_CLUSTER_SECRET: 'x',
-    SALLYPORT_UPSTREAM: 'udp',
     SALLYPORT_STORAGE: 's3://bucket',
   })) {
     t.match(faults({ [name]: value }), [new RegExp(`^${name}: .* is not supported yet by this version`)], name);
   }
+  t.end();
+});
+
+t.test('an SFU elsewhere needs what proves the two ends to each other', (t) => {
+  const secrets = { SALLYPORT_SECRET: 'x'.repeat(32), SALLYPORT_CLUSTER_SECRET: 'y'.repeat(32) };
+  const upstream = { SALLYPORT_UPSTREAM: 'trunk://sfu.example:7000' };
   t.same(faults({ SALLYPORT_UPSTREAM: 'embedded' }), []);
+  t.same(faults({ ...secrets, ...upstream }), []);
+  t.match(faults(upstream), [/^SALLYPORT_CLUSTER_SECRET: is needed/, /^SALLYPORT_SECRET: is needed/]);
+  t.match(faults({ ...secrets, SALLYPORT_UPSTREAM: 'trunk://sfu.example' }), [/^SALLYPORT_UPSTREAM: must be embedded/]);
+  t.match(faults({ SALLYPORT_TRUNK_PORT: '7000' }), [/^SALLYPORT_TRUNK_PORT: is for SFU nodes/]);
+  t.match(faults({ SALLYPORT_CLUSTER_CERT: 'c' }), [/^SALLYPORT_CLUSTER_CERT: needs CLUSTER_KEY and CLUSTER_CA/]);
   t.end();
 });
 

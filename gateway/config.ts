@@ -15,6 +15,7 @@ import {
 import { NetworkSet } from './demux/index.ts';
 import { Secret } from './secret.ts';
 import { keyPairFault } from './tls-files.ts';
+import type { TrunkCredentials } from './trunk/index.ts';
 
 export type AuthMode = 'token' | 'open';
 export type EngineChoice = 'auto' | 'uws' | 'node';
@@ -51,10 +52,21 @@ export interface Config {
   readonly region: string;
   /** Peers of TURN clients besides the SFU, as turn's `parseRelayAllow` reads them. */
   readonly relayAllow: readonly string[];
+  /** Where an SFU node takes trunks; null: it does not. */
+  readonly trunk: { readonly host: string; readonly port: number } | null;
+  /** Which SFU an edge uses. */
+  readonly upstream: UpstreamChoice;
+  /** By what edges and SFU nodes know each other: a secret, certificates, or both; null where there are no others. */
+  readonly cluster: TrunkCredentials | null;
   readonly logLevel: LogLevel;
 }
 
+export type UpstreamChoice =
+  { readonly kind: 'embedded' } | { readonly kind: 'trunk'; readonly host: string; readonly port: number };
+
 export interface ConfigSources {
+  /** `sfu`: an SFU node without an edge; an edge if absent. */
+  readonly role?: 'edge' | 'sfu';
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** From `--config`; goes before `SALLYPORT_CONFIG`. */
   readonly file?: string | undefined;
@@ -105,8 +117,12 @@ export function loadConfig(sources: ConfigSources): Config {
     edgeId: read.label('EDGE_ID', sources.machine.hostName.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 64) || 'edge'),
     region: read.label('REGION', 'default'),
     relayAllow: read.relayAllow(),
+    trunk: read.trunk(sources.role ?? 'edge'),
+    upstream: read.upstream(),
+    cluster: read.cluster(sources.readFile),
     logLevel: read.choice('LOG_LEVEL', logLevels, 'info'),
   };
+  read.checkCluster(config);
   if (faults.length > 0) throw new ConfigError(faults);
   return deepFreeze(config);
 }
@@ -251,6 +267,62 @@ class Reader {
     return text === null ? null : new Secret(text);
   }
 
+  trunk(role: 'edge' | 'sfu'): Config['trunk'] {
+    const text = this.text('TRUNK_PORT');
+    const host = this.#trunkHost();
+    if (role === 'sfu') {
+      if (text === null) this.#fault('TRUNK_PORT', 'is needed: an SFU node is reached by trunks from edges');
+      return { host, port: this.port('TRUNK_PORT', 0) };
+    }
+    if (text !== null) this.#fault('TRUNK_PORT', 'is for SFU nodes (sallyport sfu); an edge takes no trunks');
+    return null;
+  }
+
+  #trunkHost(): string {
+    const text = this.text('TRUNK_HOST');
+    const address = text === null ? '0.0.0.0' : text === 'localhost' ? '127.0.0.1' : parseAddress(text);
+    if (address === null) this.#bad('TRUNK_HOST', 'must be one IP address of this machine');
+    return address ?? '127.0.0.1';
+  }
+
+  upstream(): UpstreamChoice {
+    const text = this.text('UPSTREAM') ?? 'embedded';
+    if (text === 'embedded') return { kind: 'embedded' };
+    const authority = text.startsWith('trunk://') ? parseAuthority(text.slice('trunk://'.length)) : null;
+    if (authority?.port != null) {
+      return { kind: 'trunk', host: authority.host.replace(/^\[|\]$/g, ''), port: authority.port };
+    }
+    this.#bad('UPSTREAM', 'must be embedded, or trunk://host:port');
+    return { kind: 'embedded' };
+  }
+
+  cluster(readFile: (file: string) => string): TrunkCredentials | null {
+    const secret = this.text('CLUSTER_SECRET');
+    const [certFile, keyFile, caFile] = [this.text('CLUSTER_CERT'), this.text('CLUSTER_KEY'), this.text('CLUSTER_CA')];
+    if (certFile === null && keyFile === null && caFile === null) {
+      return secret === null ? null : { secret: new Secret(secret), certificate: null };
+    }
+    if (certFile === null || keyFile === null || caFile === null) {
+      this.#fault('CLUSTER_CERT', 'needs CLUSTER_KEY and CLUSTER_CA beside it: all three, or none');
+      return null;
+    }
+    this.#checkPair(certFile, keyFile, readFile, ['CLUSTER_CERT', 'CLUSTER_KEY']);
+    const files = [certFile, keyFile, caFile].map((file) => this.#file('CLUSTER_CERT', file, readFile) ?? '');
+    const [cert = '', key = '', ca = ''] = files;
+    return { secret: secret === null ? null : new Secret(secret), certificate: { cert, key, ca } };
+  }
+
+  /** What only several settings together can get wrong. */
+  checkCluster({ trunk, upstream, cluster, secret }: Config): void {
+    const hasOthers = trunk !== null || upstream.kind !== 'embedded';
+    if (hasOthers && cluster === null) {
+      this.#fault('CLUSTER_SECRET', 'is needed where edges and SFU nodes are different processes (or CLUSTER_CERT)');
+    }
+    if (upstream.kind !== 'embedded' && secret === null) {
+      this.#fault('SECRET', 'is needed where edges and SFU nodes are different processes');
+    }
+  }
+
   proxyFrom(): readonly string[] {
     return this.#list('PROXY_FROM').filter((block) => {
       try {
@@ -288,13 +360,18 @@ class Reader {
     return text === null ? [] : text.split(',').flatMap((part) => part.trim() || []);
   }
 
-  #checkPair(certFile: string, keyFile: string, readFile: (file: string) => string): void {
-    const cert = this.#file('TLS_CERT', certFile, readFile);
-    const key = this.#file('TLS_KEY', keyFile, readFile);
+  #checkPair(
+    certFile: string,
+    keyFile: string,
+    readFile: (file: string) => string,
+    [ofCert, ofKey]: readonly [Setting, Setting] = ['TLS_CERT', 'TLS_KEY'],
+  ): void {
+    const cert = this.#file(ofCert, certFile, readFile);
+    const key = this.#file(ofKey, keyFile, readFile);
     if (cert === null || key === null) return;
     const fault = keyPairFault(cert, key);
     if (fault === null) return;
-    const [setting, file]: [Setting, string] = fault.of === 'cert' ? ['TLS_CERT', certFile] : ['TLS_KEY', keyFile];
+    const [setting, file]: [Setting, string] = fault.of === 'cert' ? [ofCert, certFile] : [ofKey, keyFile];
     this.#fault(setting, `${file}: ${fault.sentence}`);
   }
 

@@ -45,7 +45,7 @@ export class GatewayCounters {
   }
 }
 
-function newTraffic(): Traffic {
+export function newTraffic(): Traffic {
   const dropped = Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>;
   return { received: 0, sent: 0, dropped };
 }

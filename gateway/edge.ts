@@ -1,7 +1,7 @@
 /** The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. */
 import { randomBytes, randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { createSfu, type Logger, type Sfu } from '../sfu/index.ts';
+import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import { createTurnCredentials } from '../turn/index.ts';
 import { Admin } from './admin.ts';
 import { TokenAuthority } from './auth.ts';
@@ -27,6 +27,7 @@ import { TunnelHttp } from './tunnel-http.ts';
 import { TunnelWebSocket } from './tunnel-websocket.ts';
 import { TurnService } from './turn-service.ts';
 import { UdpMedia } from './udp.ts';
+import { EmbeddedUpstream, FixedLocator, TrunkUpstream, type Upstream, type UpstreamEvents } from './upstream/index.ts';
 import { openMediaPort, openTurnPort } from './udp-ports.ts';
 
 export interface EdgeDeps {
@@ -190,7 +191,7 @@ class EdgeProcess implements Edge {
 
     const directory = new InMemoryDirectory();
     this.#undo.push(() => directory.close());
-    let media: Sfu | null = null;
+    let media: Upstream | null = null;
     let turnEnds: (sessionId: string) => void = () => undefined;
     let metrics: Metrics | null = null;
     const udp = new UdpMedia({
@@ -210,39 +211,46 @@ class EdgeProcess implements Edge {
       { transport: 'udp', address, port: ports.udp } as const,
       { transport: 'tcp', address, port: ports.tcp } as const,
     ]);
-    const sfu = this.#createSfu(
+    let relayTo: (addresses: readonly Candidate[]) => void = () => undefined;
+    const upstream = await this.#openUpstream(
+      candidates,
       {
-        nodeId: config.edgeId,
-        candidates,
-        sessionGraceMs: limits.sessionGraceMs,
-        maxParticipantsPerRoom: limits.maxParticipantsPerRoom,
-      },
-      {
-        now,
-        random: randomBytes,
-        log,
-        onRung: (move) => metrics?.rungMoved(move),
-        onSessionEnd: (sessionId) => {
+        rungMoved: (move) => metrics?.rungMoved(move),
+        sessionEnded: (sessionId) => {
           turnEnds(sessionId);
         },
+        taken: () => undefined,
+        left: () => undefined,
+      },
+      (addresses) => {
+        relayTo(addresses);
       },
     );
-    media = sfu;
-    this.#undo.push(() => sfu.close());
-    await sfu.start();
-    this.#sessions = () => sum(sfu.sessionsByRung().values());
+    media = upstream;
+    this.#undo.push(() => upstream.close());
+    this.#sessions = () => sum(upstream.sessionsByRung().values());
 
     const turn = new TurnService(
       {
         secret: secret.reveal(),
         realm: turnRealm,
         publicAddresses: config.publicAddresses,
-        sfuAddresses: candidates.filter(({ transport }) => transport === 'udp'),
+        sfuAddresses: upstream.sfuAddresses().filter(({ transport }) => transport === 'udp'),
         ownAddresses: localAddresses(),
         relayAllow: config.relayAllow,
       },
-      { sfu, libc: this.#libc, log, now, wallClock: Date.now, sessionLives: (id) => sfu.hasSession(id) },
+      {
+        sfu: upstream,
+        libc: this.#libc,
+        log,
+        now,
+        wallClock: Date.now,
+        sessionLives: (id) => upstream.sessionLives(id),
+      },
     );
+    relayTo = (addresses) => {
+      turn.addSfuAddresses(addresses.filter(({ transport }) => transport === 'udp'));
+    };
     this.#undo.push(() => turn.close());
     turnEnds = (sessionId) => {
       turn.endSession(sessionId);
@@ -250,10 +258,10 @@ class EdgeProcess implements Edge {
     const turnUdpPort = await openTurnPort(config, (addresses, port) => turn.listenUdp(addresses, port));
     const iceTcp = new IceTcp({
       receive: (path, datagram) => {
-        sfu.receive(path, datagram);
+        upstream.receive(path, datagram);
       },
       detach: (path) => {
-        sfu.detach(path);
+        upstream.detach(path);
       },
       traffic: counters.iceTcp,
       refused: (reason) => {
@@ -267,18 +275,17 @@ class EdgeProcess implements Edge {
 
     const tokens = new TokenAuthority(secret);
     const origins = new Origins(config.origins);
-    const tunnel = new TunnelWebSocket({ sfu, tokens, origins, node: config.edgeId, counters });
-    const tunnelHttp = new TunnelHttp({ sfu, tokens, origins, node: config.edgeId, counters, now });
+    const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters });
+    const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, now });
     const refused = counters.refuse.bind(counters);
     let port = 0;
     const application = createPublicApplication({
       routes: [
         ...sessionRoutes({
-          sfu,
+          upstream,
           tokens,
           directory,
           auth: config.auth,
-          node: config.edgeId,
           sessionGraceMs: limits.sessionGraceMs,
           publicHost: config.publicHost,
           port: () => port,
@@ -289,7 +296,7 @@ class EdgeProcess implements Edge {
           draining: () => this.#draining,
           refused,
         }),
-        ...roomsRoutes({ sfu, tokens, refused }),
+        ...roomsRoutes({ upstream, tokens, refused }),
       ],
       webSockets: [tunnel],
       tunnelHttp,
@@ -307,9 +314,9 @@ class EdgeProcess implements Edge {
       { application, turn, iceTcp, libc: this.#libc, log },
     );
     this.#undo.push(() => publicTcp.close());
-    this.#undo.push(() => this.#endSessions(sfu, [tunnel, tunnelHttp]));
+    this.#undo.push(() => this.#endSessions(upstream, [tunnel, tunnelHttp]));
 
-    const figures = new Metrics({ counters, sfu, directory, turn, iceTcp, demux: publicTcp.demux });
+    const figures = new Metrics({ counters, sfu: upstream, directory, turn, iceTcp, demux: publicTcp.demux });
     metrics = figures;
     this.#undo.push(() => {
       figures.close();
@@ -327,7 +334,7 @@ class EdgeProcess implements Edge {
     this.#repeat(sweepIntervalMs, () => {
       tunnel.checkStalled(now());
       tunnelHttp.sweep(now());
-      directory.sweep((sessionId) => sfu.hasSession(sessionId));
+      directory.sweep((sessionId) => upstream.sessionLives(sessionId));
     });
     const { engine } = publicTcp;
     return {
@@ -339,6 +346,43 @@ class EdgeProcess implements Edge {
       certificatePin: certificates.pin,
       tokens,
     };
+  }
+
+  /** The SFU of this process, or a trunk to one elsewhere. */
+  async #openUpstream(
+    candidates: readonly Candidate[],
+    events: UpstreamEvents,
+    nodeReached: (candidates: readonly Candidate[]) => void,
+  ): Promise<Upstream> {
+    const { edgeId, upstream, cluster } = this.#config;
+    const log = this.#log;
+    if (upstream.kind === 'trunk' && cluster !== null) {
+      const locator = new FixedLocator(upstream.host, upstream.port);
+      return new TrunkUpstream(
+        { edgeId, credentials: cluster, candidates },
+        { locator, events, log, now, nodeReached },
+      );
+    }
+    const { sessionGraceMs, maxParticipantsPerRoom } = this.#limits;
+    const sfu = this.#createSfu(
+      { nodeId: edgeId, candidates, sessionGraceMs, maxParticipantsPerRoom },
+      {
+        now,
+        random: randomBytes,
+        log,
+        onRung: (move, sessionId) => {
+          events.rungMoved(move, sessionId);
+        },
+        onSessionEnd: (sessionId) => {
+          events.sessionEnded(sessionId);
+        },
+        onTaken: (sessionId, _, take) => {
+          events.taken(sessionId, edgeId, take);
+        },
+      },
+    );
+    await sfu.start();
+    return new EmbeddedUpstream(sfu, edgeId, candidates);
   }
 
   /** Until `close`. */
@@ -364,8 +408,8 @@ class EdgeProcess implements Edge {
   }
 
   /** Lets the close frames leave before the connections are cut. */
-  async #endSessions(sfu: Sfu, tunnels: readonly { readonly openTunnels: number }[]): Promise<void> {
-    await sfu.close();
+  async #endSessions(upstream: Upstream, tunnels: readonly { readonly openTunnels: number }[]): Promise<void> {
+    await upstream.close();
     const deadline = performance.now() + closeFramesMs;
     while (tunnels.some(({ openTunnels }) => openTunnels > 0) && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));

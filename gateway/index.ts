@@ -1,5 +1,6 @@
 export { TokenAuthority, type JoinGrant } from './auth.ts';
 export { ConfigError, loadConfig, type Config, type ConfigSources } from './config.ts';
 export { createEdge, type Edge, type EdgeDeps, type EdgeInfo, type EdgeLimits } from './edge.ts';
+export { createSfuNode, type SfuNode, type SfuNodeDeps, type SfuNodeInfo } from './sfu-node.ts';
 export { StartError } from './listeners.ts';
 export { Secret } from './secret.ts';

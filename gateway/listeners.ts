@@ -38,6 +38,12 @@ export const adminPort: PortSettings = {
   hostSetting: 'SALLYPORT_ADMIN_HOST',
 };
 
+export const trunkPort: PortSettings = {
+  what: 'the trunk port',
+  portSetting: 'SALLYPORT_TRUNK_PORT',
+  hostSetting: 'SALLYPORT_TRUNK_HOST',
+};
+
 /** Runs `listen`, and turns what went wrong with the system's listener into one line for a person. */
 export async function withAdvice<T>(settings: PortSettings, listen: () => Promise<T>): Promise<T> {
   try {

@@ -33,6 +33,7 @@ export const problems = {
   'upstream-failed': { status: 502, title: 'The server behind this one failed.' },
   draining: { status: 503, title: 'This edge takes no new sessions; use another one.' },
   'room-full': { status: 503, title: 'The room is full.' },
+  'upstream-unavailable': { status: 503, title: 'No SFU can be reached just now.' },
   'upstream-busy': { status: 503, title: 'The servers behind this one are busy.' },
   'upstream-timeout': { status: 504, title: 'The server behind this one does not answer.' },
 } as const satisfies Record<string, ProblemEntry>;
@@ -52,6 +53,13 @@ export class Problem {
 
 export function problem(code: ProblemCode, detail: string): Problem {
   return new Problem(code, detail);
+}
+
+/** Why a connection of a session may not be tried; null: it may. */
+export function attachRefusal(verdict: 'yes' | 'unknown' | 'unavailable'): Problem | null {
+  if (verdict === 'unknown') return problem('session-unknown', 'The session has ended; ask for a new one.');
+  if (verdict === 'yes') return null;
+  return problem('upstream-unavailable', 'The SFU node of the session is out of reach; try again in a second.');
 }
 
 export function problemReply(refusal: Problem, headers: Readonly<Record<string, string>> = {}): HttpReply {

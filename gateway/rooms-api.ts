@@ -1,5 +1,5 @@
 /** `/v1/rooms…`: what an administrator may see and do. */
-import { SfuError, type RoomSummary, type Sfu } from '../sfu/index.ts';
+import { SfuError, type RoomSummary } from '../sfu/index.ts';
 import { publishSections, type Source } from '../tunnel-protocol/index.ts';
 import type { TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
@@ -7,34 +7,35 @@ import type { RequestHead } from './engine/index.ts';
 import { maxJsonBytes, readJsonObject } from './json-body.ts';
 import { emptyReply, jsonReply, Problem, problem, problemReply, type HttpReply } from './problem.ts';
 import type { Route, RoutedRequest } from './router.ts';
+import { UpstreamUnavailable, type Upstream } from './upstream/index.ts';
 
 export interface RoomsApiDeps {
-  readonly sfu: Sfu;
+  readonly upstream: Upstream;
   readonly tokens: TokenAuthority;
   readonly refused: (reason: string) => void;
 }
 
 /** An administrator's token is good for the room that it names, or for all rooms if that is `*`. */
 export function roomsRoutes(deps: RoomsApiDeps): readonly Route[] {
-  const { sfu, tokens } = deps;
+  const { upstream, tokens } = deps;
 
   const asAdmin =
-    (act: (request: RoutedRequest, covers: (room: string) => boolean) => HttpReply | Problem) =>
+    (act: (request: RoutedRequest, covers: (room: string) => boolean) => Promise<HttpReply | Problem>) =>
     async (request: RoutedRequest): Promise<HttpReply> => {
       const room = await adminRoom(request.head, tokens);
       const covers = (name: string): boolean => room === '*' || room === name;
-      const outcome = room instanceof Problem ? room : act(request, covers);
+      const outcome = room instanceof Problem ? room : await answerOf(act(request, covers));
       if (!(outcome instanceof Problem)) return outcome;
       deps.refused(outcome.code);
       return problemReply(outcome);
     };
 
-  const onParticipant = (action: (room: string, participant: string, body: Uint8Array) => Problem | null) =>
-    asAdmin(({ params, body }, covers) => {
+  const onParticipant = (action: (room: string, participant: string, body: Uint8Array) => Promise<Problem | null>) =>
+    asAdmin(async ({ params, body }, covers) => {
       const { room = '', id = '' } = params;
       if (!covers(room)) return problem('not-permitted', 'The token is for another room.');
       try {
-        return action(room, id, body) ?? emptyReply;
+        return (await action(room, id, body)) ?? emptyReply;
       } catch (error) {
         if (error instanceof SfuError) return problem('not-found', error.message);
         throw error;
@@ -46,16 +47,18 @@ export function roomsRoutes(deps: RoomsApiDeps): readonly Route[] {
       method: 'GET',
       pattern: '/v1/rooms',
       maxBodyBytes: 0,
-      handle: asAdmin((_, covers) => jsonReply(200, { rooms: sfu.rooms().filter(({ room }) => covers(room)) })),
+      handle: asAdmin(async (_, covers) =>
+        jsonReply(200, { rooms: (await upstream.rooms()).filter(({ room }) => covers(room)) }),
+      ),
     },
     {
       method: 'GET',
       pattern: '/v1/rooms/:room',
       maxBodyBytes: 0,
-      handle: asAdmin(({ params }, covers) => {
+      handle: asAdmin(async ({ params }, covers) => {
         const name = params['room'] ?? '';
         if (!covers(name)) return problem('not-permitted', 'The token is for another room.');
-        const room: RoomSummary | undefined = sfu.room(name);
+        const room: RoomSummary | undefined = await upstream.room(name);
         return room === undefined ? problem('not-found', 'Nobody is in a room of this name.') : jsonReply(200, room);
       }),
     },
@@ -63,8 +66,8 @@ export function roomsRoutes(deps: RoomsApiDeps): readonly Route[] {
       method: 'POST',
       pattern: '/v1/rooms/:room/participants/:id/kick',
       maxBodyBytes: maxJsonBytes,
-      handle: onParticipant((room, participant) => {
-        sfu.kick(room, participant);
+      handle: onParticipant(async (room, participant) => {
+        await upstream.kick(room, participant);
         return null;
       }),
     },
@@ -72,14 +75,23 @@ export function roomsRoutes(deps: RoomsApiDeps): readonly Route[] {
       method: 'POST',
       pattern: '/v1/rooms/:room/participants/:id/mute',
       maxBodyBytes: maxJsonBytes,
-      handle: onParticipant((room, participant, body) => {
+      handle: onParticipant(async (room, participant, body) => {
         const source = readSource(body);
         if (source instanceof Problem) return source;
-        sfu.mute(room, participant, source);
+        await upstream.mute(room, participant, source);
         return null;
       }),
     },
   ];
+}
+
+async function answerOf(acting: Promise<HttpReply | Problem>): Promise<HttpReply | Problem> {
+  try {
+    return await acting;
+  } catch (error) {
+    if (error instanceof UpstreamUnavailable) return problem('upstream-unavailable', `${error.message}.`);
+    throw error;
+  }
 }
 
 async function adminRoom(head: RequestHead, tokens: TokenAuthority): Promise<string | Problem> {

@@ -1,6 +1,6 @@
 /** `POST /v1/sessions` and `DELETE /v1/sessions/:id`: who may come in, and what they are given. */
 import { randomBytes } from 'node:crypto';
-import { SfuError, type Sfu } from '../sfu/index.ts';
+import { SfuError } from '../sfu/index.ts';
 import { parseAuthority } from './addresses.ts';
 import type { JoinGrant, TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
@@ -13,15 +13,15 @@ import { emptyReply, jsonReply, Problem, problem, problemReply, type HttpReply }
 import type { RateLimiter } from './rate-limit.ts';
 import type { Route, RoutedRequest } from './router.ts';
 import { audioQuery } from './tunnel-websocket.ts';
+import { UpstreamUnavailable, type OpenedSession, type Upstream } from './upstream/index.ts';
 
 const maxClientTextLength = 64;
 
 export interface SessionsDeps {
-  readonly sfu: Sfu;
+  readonly upstream: Upstream;
   readonly tokens: TokenAuthority;
   readonly directory: Directory;
   readonly auth: AuthMode;
-  readonly node: string;
   readonly sessionGraceMs: number;
   readonly publicHost: Config['publicHost'];
   /** The TCP port that is listened on. */
@@ -107,32 +107,37 @@ class Sessions {
       return this.#refuse(problem('not-permitted', 'The resume token is that of another session.'));
     }
     await this.#deps.directory.removeSession(claims.session);
-    if (this.#deps.sfu.endSession(claims.session, 'left')) return emptyReply;
+    try {
+      if (await this.#deps.upstream.endSession(claims)) return emptyReply;
+    } catch (error) {
+      return this.#unavailable(error);
+    }
     return this.#refuse(problem('session-unknown', 'The session has ended already, or was never here.'));
   }
 
   async #admit(wanted: SessionBody, grant: JoinGrant, place: Place): Promise<HttpReply> {
-    const { sfu, directory, tokens, node, sessionGraceMs, turnUdpPort, turnCredentials } = this.#deps;
+    const { upstream, directory, tokens, sessionGraceMs, turnUdpPort, turnCredentials } = this.#deps;
     const sessionId = randomBytes(16).toString('base64url');
     const identity = grant.identity ?? `guest-${randomBytes(4).toString('hex')}`;
-    let epoch: number;
+    let opened: OpenedSession;
     try {
-      ({ epoch } = sfu.openSession({
+      opened = await upstream.openSession({
         sessionId,
         room: wanted.room,
         identity,
         name: grant.name ?? wanted.name ?? identity,
         can: grant.can,
         hidden: grant.hidden,
-      }));
+      });
     } catch (error) {
-      if (!(error instanceof SfuError)) throw error;
+      if (!(error instanceof SfuError)) return this.#unavailable(error);
       if (error.code === 'room-full') {
         return this.#refuse(problem('room-full', 'The room has as many participants as it may have.'));
       }
       if (error.code === 'closed') return this.#refuse(problem('draining', 'This edge is shutting down.'));
       throw error;
     }
+    const { node, epoch } = opened;
     await directory.putSession(sessionId, node);
     return jsonReply(201, {
       sessionId,
@@ -173,6 +178,13 @@ class Sessions {
     if (publicHost !== null) return { host: publicHost.host, port: publicHost.port ?? port() };
     const requested = parseAuthority(head.header('host'));
     return requested === null ? null : { host: requested.host, port: requested.port ?? 443 };
+  }
+
+  /** Throws what is no lack of an SFU. */
+  #unavailable(error: unknown): HttpReply {
+    if (!(error instanceof UpstreamUnavailable)) throw error;
+    const refusal = problem('upstream-unavailable', `Try again in a moment: ${error.message}.`);
+    return this.#refuse(refusal, { 'retry-after': String(error.retryAfterSeconds) });
   }
 
   #refuse(refusal: Problem, headers: Readonly<Record<string, string>> = {}): HttpReply {

@@ -69,6 +69,15 @@ async function readKept(
   return covered ? certPem : null;
 }
 
+/** A self-signed one that is kept nowhere, as PEM. */
+export async function makeCertificate(
+  names: CertificateNames,
+  nowMs: number,
+): Promise<{ readonly cert: string; readonly key: string }> {
+  const { certPem, keyPem } = await generate(names, nowMs);
+  return { cert: certPem, key: keyPem };
+}
+
 async function generate(
   names: CertificateNames,
   nowMs: number,

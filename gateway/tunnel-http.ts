@@ -1,5 +1,4 @@
 /** `/tunnel/v1/stream` and `/tunnel/v1/poll`: tunnels for where no WebSocket passes, one request at a time. */
-import { SfuError, type Sfu } from '../sfu/index.ts';
 import {
   closeCodes,
   closingBody,
@@ -12,7 +11,7 @@ import {
   type ExchangeCarrier,
   type ExchangeHeader,
 } from '../tunnel-protocol/index.ts';
-import type { TokenAuthority } from './auth.ts';
+import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
 import { BodyCollector } from './body-collector.ts';
 import type { GatewayCounters } from './counters.ts';
@@ -22,7 +21,8 @@ import { FlushQueue } from './flush-queue.ts';
 import { HttpCall } from './http-call.ts';
 import { OpenBodies, type OpenBody } from './open-bodies.ts';
 import type { Origins } from './origins.ts';
-import { Problem, problem, problemReply, type HttpReply } from './problem.ts';
+import { attachRefusal, Problem, problem, problemReply, type HttpReply } from './problem.ts';
+import type { Upstream } from './upstream/index.ts';
 
 const carriers: ReadonlyMap<string, ExchangeCarrier> = new Map([
   ['/tunnel/v1/stream', 'http-stream'],
@@ -36,10 +36,9 @@ const maxLingering = 4;
 const noBytes = new Uint8Array(0);
 
 export interface TunnelHttpDeps {
-  readonly sfu: Sfu;
+  readonly upstream: Upstream;
   readonly tokens: TokenAuthority;
   readonly origins: Origins;
-  readonly node: string;
   readonly counters: GatewayCounters;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -114,9 +113,9 @@ export class TunnelHttp {
     const incoming = { head, carrier, header };
     if (carrier === 'long-poll' && head.method === 'POST')
       return { stream: (exchange) => this.#post(incoming, exchange) };
-    const session = this.#sessionOf(bearerToken(head));
-    if (session instanceof Problem) return this.#refusing(carrier, head, session);
-    return { stream: (exchange) => this.#serve(incoming, session, exchange) };
+    const claims = this.#sessionOf(bearerToken(head));
+    if (claims instanceof Problem) return this.#refusing(carrier, head, claims);
+    return { stream: (exchange) => this.#serve(incoming, claims, exchange) };
   }
 
   /** To be called every few seconds. */
@@ -127,7 +126,7 @@ export class TunnelHttp {
       while ((ending[0]?.until ?? Infinity) <= nowMs) this.#forgetOldest(session, ending);
       if (ending.length === 0) this.#ending.delete(session);
     }
-    this.#book.sweep((session) => this.#deps.sfu.hasSession(session));
+    this.#book.sweep((session) => this.#deps.upstream.sessionLives(session));
   }
 
   #linger(session: string, path: ExchangePath, wire: number): void {
@@ -145,10 +144,10 @@ export class TunnelHttp {
   }
 
   /** A GET, or a POST whose body is read as it comes. */
-  #serve(incoming: Incoming, session: string, exchange: HttpExchange): ExchangeEvents {
+  #serve(incoming: Incoming, claims: ResumeClaims, exchange: HttpExchange): ExchangeEvents {
     const { head, carrier, header } = incoming;
     const call = this.#call(incoming, exchange);
-    const path = this.#pathFor(incoming, session, call);
+    const path = this.#pathFor(incoming, claims, call);
     if (path === null) return ignoring;
     const events = {
       drain: () => {
@@ -169,7 +168,7 @@ export class TunnelHttp {
     const { head, header } = incoming;
     const isText = isTextType(head.header('content-type'));
     const token = bearerToken(head);
-    let session = token === null && isText ? null : this.#sessionOf(token);
+    let claims = token === null && isText ? null : this.#sessionOf(token);
     const body = new BodyCollector();
     let path: ExchangePath | null = null;
     let call: HttpCall | null = null;
@@ -191,20 +190,21 @@ export class TunnelHttp {
         return;
       }
       // The token comes first, and nothing much is held for a client before it.
-      if (session === null && (isLast || body.bytes.length > maxTokenBytes || body.bytes.includes(lineFeed))) {
-        session = this.#sessionOf(leadingToken(body.bytes));
+      if (claims === null && (isLast || body.bytes.length > maxTokenBytes || body.bytes.includes(lineFeed))) {
+        claims = this.#sessionOf(leadingToken(body.bytes));
       }
-      if (session instanceof Problem) {
-        refuse(session);
+      if (claims instanceof Problem) {
+        refuse(claims);
         return;
       }
+      const session = claims?.session ?? null;
       if (!isLast && (open === null || open.session !== session)) {
         if (open !== null) this.#bodies.delete(open);
         open = { since: open?.since ?? this.#deps.now(), session, refuse };
         const refusal = this.#bodies.add(open);
         if (refusal !== null) refuse(refusal);
       }
-      if (!isLast || session === null) return;
+      if (!isLast || claims === null) return;
       const frames = isText ? decodeTextBody(body.bytes)?.body : body.bytes;
       if (frames === undefined) {
         refuse(problem('bad-request', 'The body is not base64.'));
@@ -212,7 +212,7 @@ export class TunnelHttp {
       }
       settle();
       call = this.#call(incoming, exchange);
-      path = this.#pathFor(incoming, session, call);
+      path = this.#pathFor(incoming, claims, call);
       path?.request(header, frames, call);
     };
     return {
@@ -226,60 +226,52 @@ export class TunnelHttp {
   }
 
   /** The connection that the request belongs to, made if it may make it; null when it is answered already. */
-  #pathFor({ head, carrier, header }: Incoming, session: string, call: HttpCall): ExchangePath | null {
-    const found = this.#book.find(session, header);
+  #pathFor({ head, carrier, header }: Incoming, claims: ResumeClaims, call: HttpCall): ExchangePath | null {
+    const found = this.#book.find(claims.session, header);
     if (typeof found === 'number') {
       call.answer(closingBody(header, found));
       return null;
     }
-    const path = found === 'new' ? this.#attach(session, carrier, header, head) : found;
+    const path = found === 'new' ? this.#attach(claims, carrier, header, head) : found;
     if (path.kind === carrier) return path;
     call.answer(closingBody(header, closeCodes['protocol-error'].wire));
     return null;
   }
 
-  #attach(session: string, carrier: ExchangeCarrier, header: ExchangeHeader, head: RequestHead): ExchangePath {
-    const { sfu, counters, now } = this.#deps;
+  #attach(claims: ResumeClaims, carrier: ExchangeCarrier, header: ExchangeHeader, head: RequestHead): ExchangePath {
+    const { upstream, counters, now } = this.#deps;
+    const { session } = claims;
     const path = new ExchangePath({
       carrier,
       connection: header.connection,
       remote: { address: head.remoteAddress, port: 0 },
       receive: (from, datagram) => {
-        sfu.receive(from, datagram);
+        upstream.receive(from, datagram);
       },
       traffic: carrier === 'long-poll' ? counters.longPoll : counters.httpStream,
       flushes: this.#flushes,
       now,
       ended: (ended, wire) => {
         this.#open.delete(ended);
-        sfu.detach(ended);
+        upstream.detach(ended);
         this.#linger(session, ended, wire);
       },
     });
     counters.httpTunnels[carrier].accepted++;
     this.#book.add(session, header, path);
     this.#open.add(path);
-    try {
-      sfu.attach(session, path);
-    } catch (error) {
-      if (!(error instanceof SfuError)) throw error;
-      // It ended since its token was read.
-      path.closeWith('unknown-session');
-    }
+    upstream.attach(claims, path);
     return path;
   }
 
-  #sessionOf(token: string | null): string | Problem {
-    const { tokens, sfu, node } = this.#deps;
+  #sessionOf(token: string | null): ResumeClaims | Problem {
+    const { tokens, upstream } = this.#deps;
     if (token === null) {
       return problem('token-missing', 'Prove the session by its resume token, as Authorization: Bearer.');
     }
     const claims = tokens.verifyResumeToken(token);
     if (claims === null) return problem('token-invalid', 'This is not a resume token of this server.');
-    if (claims.node !== node || !sfu.hasSession(claims.session)) {
-      return problem('session-unknown', 'The session has ended; ask for a new one.');
-    }
-    return claims.session;
+    return attachRefusal(upstream.mayAttach(claims)) ?? claims;
   }
 
   #call({ head, carrier }: Incoming, exchange: HttpExchange): HttpCall {

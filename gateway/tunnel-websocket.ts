@@ -1,24 +1,23 @@
 /** `GET /tunnel/v1/ws`: proves whose tunnel a WebSocket is, and ties it to the session in the SFU. */
-import { SfuError, type Sfu } from '../sfu/index.ts';
-import { classifyDatagram, datagramClass, maxMessageBytes } from '../tunnel-protocol/index.ts';
-import type { TokenAuthority } from './auth.ts';
+import { classifyDatagram, datagramClass, maxMessageBytes, type Path } from '../tunnel-protocol/index.ts';
+import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
 import type { GatewayCounters } from './counters.ts';
 import type { EngineSocket, RequestHead, SocketEvents, UpgradeDecision, WebSocketRoute } from './engine/index.ts';
 import { FlushQueue } from './flush-queue.ts';
 import type { Origins } from './origins.ts';
-import { Problem, problem, problemReply } from './problem.ts';
+import { attachRefusal, Problem, problem, problemReply } from './problem.ts';
 import { TunnelPath, type ReceiveDatagram } from './tunnel-path.ts';
+import type { Upstream } from './upstream/index.ts';
 
 const idleTimeoutSeconds = 32;
 /** Asks for a connection that carries audio beside the session's WebSocket. */
 export const audioQuery = 'lane=audio';
 
 export interface TunnelWebSocketDeps {
-  readonly sfu: Sfu;
+  readonly upstream: Upstream;
   readonly tokens: TokenAuthority;
   readonly origins: Origins;
-  readonly node: string;
   readonly counters: GatewayCounters;
 }
 
@@ -47,16 +46,16 @@ export class TunnelWebSocket implements WebSocketRoute {
 
   readonly upgrade = (head: RequestHead): UpgradeDecision => {
     const { counters } = this.#deps;
-    const session = this.#authenticate(head);
-    if (session instanceof Problem) {
-      counters.refuse(session.code);
+    const claims = this.#authenticate(head);
+    if (claims instanceof Problem) {
+      counters.refuse(claims.code);
       counters.tunnelsRefused++;
-      return { accept: false, reply: problemReply(session) };
+      return { accept: false, reply: problemReply(claims) };
     }
     if (head.query !== audioQuery) {
-      return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attach(session, socket) };
+      return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attach(claims, socket) };
     }
-    const main = this.#mainOf(session);
+    const main = this.#mainOf(claims.session);
     if (main !== null) {
       return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#attachAudio(main, socket) };
     }
@@ -69,9 +68,8 @@ export class TunnelWebSocket implements WebSocketRoute {
     for (const path of this.#open) path.checkStalled(nowMs);
   }
 
-  /** The session's id. */
-  #authenticate(head: RequestHead): string | Problem {
-    const { origins, tokens, sfu, node } = this.#deps;
+  #authenticate(head: RequestHead): ResumeClaims | Problem {
+    const { origins, tokens, upstream } = this.#deps;
     if (!origins.allows(head)) {
       return problem('origin-not-allowed', "Name the page's origin in SALLYPORT_ORIGINS.");
     }
@@ -84,27 +82,19 @@ export class TunnelWebSocket implements WebSocketRoute {
     }
     const claims = tokens.verifyResumeToken(token);
     if (claims === null) return problem('token-invalid', 'This is not a resume token of this server.');
-    if (claims.node !== node || !sfu.hasSession(claims.session)) {
-      return problem('session-unknown', 'The session has ended; ask for a new one.');
-    }
-    return claims.session;
+    return attachRefusal(upstream.mayAttach(claims)) ?? claims;
   }
 
-  #attach(session: string, socket: EngineSocket): SocketEvents {
-    const { sfu, counters } = this.#deps;
+  #attach(claims: ResumeClaims, socket: EngineSocket): SocketEvents {
+    const { upstream, counters } = this.#deps;
+    const { session } = claims;
     const path = new TunnelPath(socket, this.#receive, counters.websocket, this.#flushes);
     counters.tunnelsAccepted++;
     this.#open.add(path);
     const main: MainConnection = { path, audio: null };
     const mains = this.#mains.get(session) ?? new Set<MainConnection>();
     this.#mains.set(session, mains.add(main));
-    try {
-      sfu.attach(session, path);
-    } catch (error) {
-      if (!(error instanceof SfuError)) throw error;
-      // It ended between the upgrade and now.
-      path.closeWith('unknown-session');
-    }
+    upstream.attach(claims, path);
     return {
       message: (bytes, isBinary) => {
         path.handleMessage(bytes, isBinary);
@@ -118,7 +108,7 @@ export class TunnelWebSocket implements WebSocketRoute {
         mains.delete(main);
         if (mains.size === 0 && this.#mains.get(session) === mains) this.#mains.delete(session);
         this.#replaceAudio(main, null);
-        sfu.detach(path);
+        upstream.detach(path);
       },
     };
   }
@@ -131,10 +121,10 @@ export class TunnelWebSocket implements WebSocketRoute {
 
   /** What comes there counts as having come on the main connection. */
   #attachAudio(main: MainConnection, socket: EngineSocket): SocketEvents {
-    const { sfu, counters } = this.#deps;
+    const { upstream, counters } = this.#deps;
     const receive: ReceiveDatagram = (_, datagram) => {
       if (classifyDatagram(datagram) === datagramClass.control) audio.closeWith('protocol-error');
-      else if (!main.path.closed) sfu.receive(main.path, datagram);
+      else if (!main.path.closed) upstream.receive(main.path, datagram);
     };
     const audio = new TunnelPath(socket, receive, counters.websocket, this.#flushes);
     counters.audioConnections++;
@@ -165,7 +155,7 @@ export class TunnelWebSocket implements WebSocketRoute {
     before?.closeWith('replaced');
   }
 
-  readonly #receive = (path: Parameters<Sfu['receive']>[0], datagram: Uint8Array): void => {
-    this.#deps.sfu.receive(path, datagram);
+  readonly #receive = (path: Path, datagram: Uint8Array): void => {
+    this.#deps.upstream.receive(path, datagram);
   };
 }

@@ -115,6 +115,11 @@ export class TurnService {
     serveSocket(this.#server, socket, 'turn-tls', null, remote);
   }
 
+  /** SFU nodes that clients may be told of from now on. */
+  addSfuAddresses(addresses: readonly TransportAddress[]): void {
+    this.#server.addSfuAddresses(addresses);
+  }
+
   endSession(sessionId: string): void {
     this.#server.endSession(sessionId);
   }

@@ -25,6 +25,7 @@ function pair(): {
       onMessage: (text) => happened.push(`message ${text}`),
       onReport: () => null,
       onOpen: () => happened.push('open'),
+      onTaken: () => undefined,
       onLost: () => happened.push('lost'),
       onEnded: (reason) => happened.push(`ended ${reason}`),
     },

@@ -25,6 +25,8 @@ export interface ControlSessionEvents {
   onReport(): PathReport | null;
   /** A connection finished its handshake: the client listens on it. */
   onOpen(): void;
+  /** This connection carries the session from now on; `take` counts them. */
+  onTaken(path: Path, take: number): void;
   /** A connection was given up from this end; the owner forgets the path. */
   onLost(path: Path): void;
   /** The session cannot go on: the peer left, or broke the protocol. The connection is closed already. */
@@ -39,6 +41,7 @@ export class ControlSession {
   /** Connections that may become the one, and when each was last heard. */
   readonly #candidates = new Map<Path, number>();
   #ended = false;
+  #takes = 0;
 
   constructor(epoch: number, events: ControlSessionEvents, counters: SfuCounters, now: number) {
     this.#endpoint = new ControlEndpoint({ role: 'server', epoch, now });
@@ -123,6 +126,7 @@ export class ControlSession {
       this.#loseConnection('replaced', now);
       this.#path = path;
       this.#endpoint.connected(now);
+      this.#events.onTaken(path, ++this.#takes);
       return true;
     }
     this.#candidates.set(path, now);

@@ -9,7 +9,7 @@ import { IceLite } from './ice/index.ts';
 import { Participant } from './participant.ts';
 import type { ParticipantDeps } from './participant.ts';
 import { Room } from './room.ts';
-import type { EndReason, RoomSummary, SessionRequest, Sfu, SfuConfig, SfuDeps } from './sfu.ts';
+import type { Candidate, EndReason, RoomSummary, SessionRequest, Sfu, SfuConfig, SfuDeps } from './sfu.ts';
 import { handleSignal } from './signalling.ts';
 import { Transport } from './transport.ts';
 
@@ -57,7 +57,8 @@ class SfuNode implements Sfu {
     this.#deps = deps;
     const hmacSha1 = (key: Uint8Array, data: Uint8Array): Uint8Array =>
       nodeCrypto.createHmac('sha1', key).update(data).digest();
-    this.#ice = new IceLite({ random: deps.random, hmacSha1 }, this.#counters.ice);
+    const { ufragPrefix = '' } = config;
+    this.#ice = new IceLite({ random: deps.random, hmacSha1, ufragPrefix }, this.#counters.ice);
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -112,6 +113,9 @@ class SfuNode implements Sfu {
         onOpen: () => {
           participant.tellRung(deps.now());
         },
+        onTaken: (path, take) => {
+          this.#deps.onTaken?.(request.sessionId, path, take);
+        },
         onLost: (path) => {
           this.detach(path);
         },
@@ -132,10 +136,11 @@ class SfuNode implements Sfu {
     return this.#sessions.has(sessionId);
   }
 
-  attach(sessionId: string, path: Path): void {
+  attach(sessionId: string, path: Path, candidates?: readonly Candidate[]): void {
     const session = this.#sessions.get(sessionId);
     if (session === undefined) throw new SfuError('unknown-session');
     this.#attached.set(path, session);
+    if (candidates !== undefined) session.participant.edgeCandidates = candidates;
     session.participant.control.attach(path, this.#deps.now());
   }
 

@@ -39,7 +39,7 @@ export interface ParticipantDeps extends TransportDeps {
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
   readonly candidates: readonly Candidate[];
-  readonly onRung?: (move: RungMove) => void;
+  readonly onRung?: (move: RungMove, sessionId: string) => void;
 }
 
 export class Participant {
@@ -55,6 +55,8 @@ export class Participant {
   plan: SlotPlan = emptySlotPlan;
   /** The client left so much unacknowledged that an event had to be thrown away: the session cannot go on. */
   overrun = false;
+  /** Where the SFU is reached through the edge that the client is connected to. */
+  edgeCandidates: readonly Candidate[];
   readonly requestBudget: TokenBucket;
   readonly #watcher = new LayerWatcher();
   readonly #deps: ParticipantDeps;
@@ -83,6 +85,7 @@ export class Participant {
     this.#deps = deps;
     this.#openedAt = now;
     this.session = session;
+    this.edgeCandidates = session.candidates ?? [];
     this.id = hex(random(8));
     this.#can = new Set(session.can);
     this.#cname = hex(random(8));
@@ -141,7 +144,7 @@ export class Participant {
     return writeAnswer(offer, {
       ice: transport.localIce,
       fingerprint: this.#deps.identity.fingerprint,
-      candidates: this.#deps.candidates,
+      candidates: [...this.#deps.candidates, ...this.edgeCandidates],
       cname: this.#cname,
       slots: this.#slots,
       originId: this.#originId,
@@ -242,7 +245,8 @@ export class Participant {
     const from = this.#lastRung;
     if (from === to) return;
     this.#lastRung = to;
-    this.#deps.onRung?.({ from, to, reason: wasLost ? 'path-lost' : 'nominated', afterMs: now - this.#openedAt });
+    const move = { from, to, reason: wasLost ? 'path-lost' : 'nominated', afterMs: now - this.#openedAt } as const;
+    this.#deps.onRung?.(move, this.session.sessionId);
   }
 
   #consent(granted: boolean, now: number): void {

@@ -21,6 +21,8 @@ export interface SfuConfig {
   /** How long a session may be without any connection before it ends. */
   readonly sessionGraceMs: number;
   readonly maxParticipantsPerRoom: number;
+  /** Begins the ufrags of this SFU, so that an edge with several behind it knows whom a check is for; ice-chars. */
+  readonly ufragPrefix?: string;
 }
 
 /** Media of a session began on a rung, or moved to another. */
@@ -40,9 +42,14 @@ export interface SfuDeps {
   readonly random: (length: number) => Uint8Array;
   readonly log: Logger;
   /** For metrics. Must not throw. */
-  readonly onRung?: (move: RungMove) => void;
+  readonly onRung?: (move: RungMove, sessionId: string) => void;
   /** A session has ended, for whatever reason; for what else was given to it. Must not throw. */
   readonly onSessionEnd?: (sessionId: string) => void;
+  /**
+   * The session's control channel is on this path from now on. `take` counts a session's from 1: of what two edges say of a
+   * session, the word with the higher one holds. Must not throw.
+   */
+  readonly onTaken?: (sessionId: string, path: Path, take: number) => void;
 }
 
 export interface SessionRequest {
@@ -53,6 +60,8 @@ export interface SessionRequest {
   readonly can: readonly Permission[];
   /** Takes part without being shown to others. */
   readonly hidden: boolean;
+  /** Where the SFU is reached through the edge that asks; written into answers after the SFU's own. */
+  readonly candidates?: readonly Candidate[];
 }
 
 export interface RoomSummary {
@@ -76,9 +85,10 @@ export interface Sfu {
   hasSession(sessionId: string): boolean;
   /**
    * A tunnel connection, authenticated by the gateway as this session's, is open. It replaces the session's earlier
-   * connection, which is closed with code `replaced`. Throws SfuError `unknown-session`.
+   * connection, which is closed with code `replaced`. `candidates`, where given, take the place of the request's: the
+   * connection may be to another edge. Throws SfuError `unknown-session`.
    */
-  attach(sessionId: string, path: Path): void;
+  attach(sessionId: string, path: Path, candidates?: readonly Candidate[]): void;
   /**
    * The path is gone for good, and media no longer comes on it either. The session lives on for `sessionGraceMs`, or as
    * long as media flows elsewhere. For attached paths, and for connections that carry only media (ICE-TCP); idempotent.

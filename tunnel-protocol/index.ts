@@ -12,3 +12,4 @@ export * from './signal-codec.ts';
 export * from './signal.ts';
 export * from './srtp/index.ts';
 export * from './stun/index.ts';
+export * from './trunk/index.ts';

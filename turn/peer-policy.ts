@@ -33,7 +33,7 @@ export class PeerPolicy {
 
   /** Throws {@link TurnConfigError}. */
   constructor(options: PeerPolicyOptions) {
-    for (const { address, port } of options.sfuAddresses) this.#name(this.#sfu, canonical(address), port);
+    this.addSfu(options.sfuAddresses);
     for (const address of options.ownAddresses) this.#own.add(canonical(address));
     const ranges: IpRange[] = [];
     const overrides: string[] = [];
@@ -49,6 +49,11 @@ export class PeerPolicy {
     }
     this.#ranges = ranges;
     this.overrides = overrides;
+  }
+
+  /** Where clients find an SFU as well. */
+  addSfu(addresses: readonly TransportAddress[]): void {
+    for (const { address, port } of addresses) this.#name(this.#sfu, canonical(address), port);
   }
 
   /** True when nobody but the SFU can be a peer. */

@@ -45,6 +45,8 @@ export interface TurnServer {
   acceptUdp<A extends TransportAddress>(socket: TurnUdpSocket<A>): TurnUdpInput<A>;
   /** Null when there are too many connections: close it. Bytes already read are pushed first. */
   acceptStream(stream: TurnStream): TurnStreamInput | null;
+  /** Where clients find an SFU as well, from now on. */
+  addSfuAddresses(addresses: readonly TransportAddress[]): void;
   /** Call it about once a second: expiry is as exact as this is. */
   tick(now: number): void;
   /** Ends all allocations of a session. */
@@ -148,6 +150,10 @@ class Server implements TurnServer {
   tick(now: number): void {
     this.#pool.tick(now);
     this.#streams.tick(now);
+  }
+
+  addSfuAddresses(addresses: readonly TransportAddress[]): void {
+    this.#plane.policy.addSfu(addresses);
   }
 
   endSession(sessionId: string): void {

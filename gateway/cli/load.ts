@@ -6,9 +6,14 @@ import { localAddresses } from '../local-addresses.ts';
 import { UsageError } from './command.ts';
 
 /** `file` comes from `--config`. Throws {@link UsageError} that lists every fault. */
-export function loadConfigOrExplain(file: string | undefined, environment: NodeJS.ProcessEnv): Config {
+export function loadConfigOrExplain(
+  file: string | undefined,
+  environment: NodeJS.ProcessEnv,
+  role: 'edge' | 'sfu' = 'edge',
+): Config {
   try {
     return loadConfig({
+      role,
       environment,
       file,
       readFile: (name) => readFileSync(name, 'utf8'),

@@ -4,6 +4,7 @@ import { readVersion } from './version.ts';
 
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.ts')).startCommand,
+  sfu: async () => (await import('./sfu.ts')).sfuCommand,
   token: async () => (await import('./token.ts')).tokenCommand,
   join: async () => (await import('./join.ts')).joinCommand,
   capacity: async () => (await import('./capacity.ts')).capacityCommand,

@@ -9,6 +9,7 @@ import { Origins } from '../origins.ts';
 import { problem, problemReply } from '../problem.ts';
 import { Secret } from '../secret.ts';
 import { TunnelHttp } from '../tunnel-http.ts';
+import { EmbeddedUpstream } from '../upstream/index.ts';
 import { startTestPort, type EngineVariant } from './port-fixture.ts';
 
 export interface TunnelHttpPort {
@@ -38,7 +39,13 @@ export async function startTunnelHttpPort(
   t.teardown(() => sfu.close());
   const tokens = new TokenAuthority(new Secret('a secret of tests, with more than thirty-two bytes'));
   const counters = new GatewayCounters();
-  const tunnels = new TunnelHttp({ sfu, tokens, origins: new Origins([]), node: 'pop1', counters, now });
+  const tunnels = new TunnelHttp({
+    upstream: new EmbeddedUpstream(sfu, 'pop1'),
+    tokens,
+    origins: new Origins([]),
+    counters,
+    now,
+  });
   const { port } = await startTestPort(t, {
     engine,
     libc,

@@ -21,15 +21,17 @@ const utf8 = new TextEncoder();
 
 export class Generations<Agent> {
   readonly #random: (length: number) => Uint8Array;
+  readonly #prefix: string;
   readonly #byUfrag = new Map<string, Generation<Agent>>();
 
-  constructor(random: (length: number) => Uint8Array) {
+  constructor(random: (length: number) => Uint8Array, prefix = '') {
     this.#random = random;
+    this.#prefix = prefix;
   }
 
   create(agent: Agent): Generation<Agent> {
-    let local = createIceCredentials(this.#random);
-    while (this.#byUfrag.has(local.ufrag)) local = createIceCredentials(this.#random);
+    let local = createIceCredentials(this.#random, this.#prefix);
+    while (this.#byUfrag.has(local.ufrag)) local = createIceCredentials(this.#random, this.#prefix);
     const key = utf8.encode(local.pwd);
     const generation = { agent, local, key, remoteUfrag: null, highestNomination: -1 };
     this.#byUfrag.set(local.ufrag, generation);

@@ -30,7 +30,7 @@ export class IceLite {
   constructor(deps: IceLiteDeps, counters: IceCounters) {
     this.#deps = deps;
     this.#counters = counters;
-    this.#generations = new Generations(deps.random);
+    this.#generations = new Generations(deps.random, deps.ufragPrefix);
   }
 
   /** `owner` becomes the `owner` of every path that the agent validates. */

@@ -5,6 +5,8 @@ export interface IceLiteDeps {
   /** Cryptographically strong random bytes. */
   readonly random: (length: number) => Uint8Array;
   readonly hmacSha1: HmacSha1;
+  /** Of the ufrags of all agents; absent or empty: none. */
+  readonly ufragPrefix?: string;
 }
 
 /** Called from inside `IceLite.receive`, `IceLite.tick` and `IceLiteAgent.forget`; may call back into the agent. */

@@ -11,9 +11,12 @@ const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const ufragLength = 12;
 const pwdLength = 24;
 
-/** 72 bits name the agent on a port that everyone shares; 144 bits (RFC 8445 asks for 128) authenticate it. */
-export function createIceCredentials(random: (length: number) => Uint8Array): IceCredentials {
+/**
+ * 72 bits name the agent on a port that everyone shares; 144 bits (RFC 8445 asks for 128) authenticate it. A `prefix` of at most
+ * four characters takes the place of as many random ones.
+ */
+export function createIceCredentials(random: (length: number) => Uint8Array, prefix = ''): IceCredentials {
   let characters = '';
   for (const byte of random(ufragLength + pwdLength)) characters += alphabet.charAt(byte & 63);
-  return { ufrag: characters.slice(0, ufragLength), pwd: characters.slice(ufragLength) };
+  return { ufrag: prefix + characters.slice(prefix.length, ufragLength), pwd: characters.slice(ufragLength) };
 }

@@ -1,0 +1,1 @@
+export * from './trunk-frames.ts';
