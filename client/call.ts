@@ -137,6 +137,10 @@ export interface CallEvents<Track> {
   control: { readonly connected: boolean };
   /** The control channel is on another tunnel than before. */
   'control-rung': { readonly from: ControlRung; readonly to: ControlRung };
+  /** A message of another participant. */
+  data: DataEvent;
+  /** Data channels are over, the call is not. */
+  'data-ended': { readonly error: ClientError };
   /** Once a second. */
   stats: CallStats;
   /** Once. `error` is null after `leave()`. Nothing follows. */
@@ -155,6 +159,26 @@ export interface PublishedTrack<Track> {
   readonly muted: boolean;
   mute(muted?: boolean): Promise<void>;
   unpublish(): Promise<void>;
+}
+
+/** How a message travels. What is left out is the default: reliable, in order, to everybody in the room. */
+export interface SendDataOptions {
+  /** Names what the message is about; messages of one topic, reliability and addressee are in order among themselves. */
+  readonly topic?: string;
+  /** The id of the participant to send to, instead of all. */
+  readonly to?: string;
+  readonly ordered?: boolean;
+  /** How often a lost message is sent again; 0: never. Not together with `maxLifetimeMs`. */
+  readonly maxRetransmits?: number;
+  /** After this time a message is not sent any more. */
+  readonly maxLifetimeMs?: number;
+}
+
+export interface DataEvent {
+  /** The id of the participant who sent it. */
+  readonly from: string;
+  readonly topic: string;
+  readonly data: string | Uint8Array;
 }
 
 export interface SubscribeOptions {
@@ -187,6 +211,11 @@ export interface Call<Track = unknown> extends EventSource<CallEvents<Track>> {
   subscribe(options: SubscribeOptions): Promise<void>;
   /** Replaces this participant's status, which the others see; at most 1 KiB as JSON. */
   status(status: ParticipantStatus): Promise<void>;
+  /**
+   * Sends a message of at most 64 KiB to the others in the room who have data channels. Resolves when it is on its way,
+   * which takes as long as more than 1 MiB waits before it. Rejects with `data-unavailable` or `data-too-large`.
+   */
+  sendData(data: string | Uint8Array, options?: SendDataOptions): Promise<void>;
   /** Asks the publisher behind a slot for a key frame. For decoders that lost track. */
   requestKeyFrame(mid: string): void;
   /**

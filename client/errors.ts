@@ -65,6 +65,9 @@ export const clientErrors = {
   left: 'The call is over: leave() was called.',
   'not-publishing': 'This track is not published in this call.',
   'already-publishing': 'This source is already published; unpublish it first.',
+  'data-unavailable':
+    'This call has no data channels: the join token does not permit them, or the server ended them. The reason says which.',
+  'data-too-large': 'A message of a data channel may have 65,536 bytes at most. Send it in parts.',
   'bad-file': 'The file is not one this program can read.',
   'file-unreadable': 'The file cannot be opened. Check its name and its permissions.',
 } as const;

@@ -1,6 +1,6 @@
 /** What the SFU counts: plain numbers that only grow, gathered into one flat object when somebody looks. */
-import { createSrtpCounters } from '../tunnel-protocol/index.ts';
-import type { SrtpCounters } from '../tunnel-protocol/index.ts';
+import { createDataCounters, createSrtpCounters } from '../tunnel-protocol/index.ts';
+import type { DataCounters, SrtpCounters } from '../tunnel-protocol/index.ts';
 import { createDtlsCounters } from './dtls/index.ts';
 import type { DtlsCounters } from './dtls/index.ts';
 import { createIceCounters } from './ice/index.ts';
@@ -64,6 +64,7 @@ export interface Counters {
   readonly ice: IceCounters;
   readonly dtls: DtlsCounters;
   readonly srtp: SrtpCounters;
+  readonly data: DataCounters;
 }
 
 export function createCounters(): Counters {
@@ -73,13 +74,14 @@ export function createCounters(): Counters {
     ice: createIceCounters(),
     dtls: createDtlsCounters(),
     srtp: createSrtpCounters(),
+    data: createDataCounters(),
   };
 }
 
-/** All of them under snake_case names: the SFU's own bare, the others behind `ice_`, `dtls_`, `srtp_`. */
-export function gatherCounters({ sfu, ice, dtls, srtp }: Counters): Readonly<Record<string, number>> {
+/** All of them under snake_case names: the SFU's own bare, the others behind `ice_`, `dtls_`, `srtp_`, `data_`. */
+export function gatherCounters({ sfu, ice, dtls, srtp, data }: Counters): Readonly<Record<string, number>> {
   const all: Record<string, number> = { ...sfu };
-  for (const [prefix, counts] of Object.entries({ ice, dtls, srtp })) {
+  for (const [prefix, counts] of Object.entries({ ice, dtls, srtp, data })) {
     for (const [name, count] of Object.entries(counts)) all[`${prefix}_${snakeCase(name)}`] = count as number;
   }
   all['stun_unauthenticated'] =

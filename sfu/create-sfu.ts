@@ -122,6 +122,17 @@ class SfuNode implements Sfu {
         onEnded: (reason) => {
           this.endSession(request.sessionId, reason);
         },
+        data: {
+          onMessage: (channel, message) => {
+            room.relayData(participant, channel, message);
+          },
+          onChannelClosed: (channel) => {
+            room.releaseData(participant, channel);
+          },
+          onGone: () => {
+            room.releaseData(participant, null);
+          },
+        },
       },
       now,
     );

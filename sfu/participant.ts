@@ -2,9 +2,18 @@
  * A participant: a person in a room. Publications and slots belong to it, and its reliable control state lives beside it.
  * Transports come and go under it; so do connections under its control session.
  */
-import { audioSlotMids, controlRungs, decodeRtcp, u32, videoSlotMids } from '../tunnel-protocol/index.ts';
+import {
+  audioSlotMids,
+  controlRungs,
+  dataEndReasons,
+  decodeRtcp,
+  u32,
+  videoSlotMids,
+} from '../tunnel-protocol/index.ts';
 import type {
   ControlRung,
+  DataChannel,
+  DataMessage,
   ParticipantInfo,
   ParticipantStatus,
   PathReport,
@@ -14,6 +23,7 @@ import type {
 } from '../tunnel-protocol/index.ts';
 import { ControlSession } from './control-session.ts';
 import type { ControlSessionEvents } from './control-session.ts';
+import { DataEndpoint } from './data-channel/index.ts';
 import { Egress, Ingress } from './forward/index.ts';
 import { LayerWatcher } from './layer-watch.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -23,6 +33,7 @@ import type { Offer } from './sdp-offer.ts';
 import type { Candidate, RungMove, SessionRequest } from './sfu.ts';
 import { defaultLayers, emptySlotPlan } from './slots.ts';
 import type { SlotPlan, SlotWishes } from './slots.ts';
+import type { RemoteData } from './data-channel/index.ts';
 import { Transport } from './transport.ts';
 import type { TransportDeps } from './transport.ts';
 
@@ -40,6 +51,14 @@ export interface ParticipantDeps extends TransportDeps {
   readonly random: (length: number) => Uint8Array;
   readonly candidates: readonly Candidate[];
   readonly onRung?: (move: RungMove, sessionId: string) => void;
+}
+
+/** What a participant's own data channels bring. */
+export interface ParticipantData {
+  onMessage(channel: DataChannel, message: DataMessage): void;
+  onChannelClosed(channel: DataChannel): void;
+  /** All of them are gone. */
+  onGone(): void;
 }
 
 export class Participant {
@@ -64,7 +83,9 @@ export class Participant {
   readonly #cname: string;
   readonly #originId: string;
   #originVersion = 0;
+  readonly #data: ParticipantData;
   #transport: Transport | null = null;
+  #endpoint: DataEndpoint | null = null;
   /** Since when no path has media consent; null while one has. */
   #withoutConsentSince: number | null;
   #toldRung = '';
@@ -78,12 +99,13 @@ export class Participant {
     deps: ParticipantDeps,
     session: SessionRequest,
     epoch: number,
-    events: ControlSessionEvents,
+    events: ControlSessionEvents & { readonly data: ParticipantData },
     now: number,
   ) {
     const { counters, random } = deps;
     this.#deps = deps;
     this.#openedAt = now;
+    this.#data = events.data;
     this.session = session;
     this.edgeCandidates = session.candidates ?? [];
     this.id = hex(random(8));
@@ -106,6 +128,11 @@ export class Participant {
   /** Shown to others, and announced. */
   get visible(): boolean {
     return this.joined && !this.session.hidden;
+  }
+
+  /** This participant's end of the data channels; null while there are none. */
+  get endpoint(): DataEndpoint | null {
+    return this.#endpoint;
   }
 
   get info(): ParticipantInfo {
@@ -147,6 +174,7 @@ export class Participant {
       candidates: [...this.#deps.candidates, ...this.edgeCandidates],
       cname: this.#cname,
       slots: this.#slots,
+      data: this.can('data'),
       originId: this.#originId,
       originVersion: ++this.#originVersion,
     });
@@ -202,6 +230,9 @@ export class Participant {
     const transport = this.#transport;
     if (transport === null) return;
     this.#transport = null;
+    // Its last word still finds the way.
+    this.#endpoint?.end();
+    this.#dropEndpoint();
     transport.close();
     this.#withoutConsentSince ??= now;
     this.ingress.connect(null, now);
@@ -213,6 +244,7 @@ export class Participant {
     const transport: Transport = new Transport(this.#deps, offer, {
       onConnected: () => {
         if (this.#transport !== transport) return;
+        if (offer.data !== null && this.can('data')) this.#openData(transport, offer.data);
         this.ingress.connect(transport, now());
         this.#updateEgress(now());
       },
@@ -221,6 +253,9 @@ export class Participant {
       },
       onRtcp: (compound, at) => {
         this.#receiveRtcp(compound, at);
+      },
+      onData: (packet) => {
+        this.#endpoint?.receive(packet);
       },
       onNominated: (path, wasLost) => {
         this.#noteRung(path.kind, wasLost, now());
@@ -239,6 +274,34 @@ export class Participant {
     });
     this.#transport = transport;
     return transport;
+  }
+
+  #openData(transport: Transport, remote: RemoteData): void {
+    const { counters, now } = this.#deps;
+    const endpoint: DataEndpoint = new DataEndpoint(
+      remote,
+      counters.data,
+      (packet) => {
+        transport.sendData(packet);
+      },
+      {
+        ...this.#data,
+        onEnded: (reason) => {
+          if (this.#endpoint !== endpoint) return;
+          this.#dropEndpoint();
+          if (reason !== 'closed-by-peer') {
+            this.send({ type: 'data-ended', code: reason, message: dataEndReasons[reason] }, now());
+          }
+        },
+      },
+    );
+    this.#endpoint = endpoint;
+  }
+
+  #dropEndpoint(): void {
+    if (this.#endpoint === null) return;
+    this.#endpoint = null;
+    this.#data.onGone();
   }
 
   #noteRung(to: Rung, wasLost: boolean, now: number): void {

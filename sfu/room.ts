@@ -1,6 +1,13 @@
 /** A room: who is in it, what they tell each other, and who is shown to whom. */
 import { controlLimits } from '../tunnel-protocol/index.ts';
-import type { ParticipantInfo, ParticipantStatus, SignalEvent, Source } from '../tunnel-protocol/index.ts';
+import type {
+  DataChannel,
+  DataMessage,
+  ParticipantInfo,
+  ParticipantStatus,
+  SignalEvent,
+  Source,
+} from '../tunnel-protocol/index.ts';
 import { ActiveSpeaker } from './active-speaker.ts';
 import type { Voice } from './active-speaker.ts';
 import type { Track } from './forward/index.ts';
@@ -81,6 +88,7 @@ export class Room {
     this.sessions.delete(participant);
     if (!this.#members.delete(participant.id)) return;
     participant.egress.assign([], [], now);
+    this.releaseData(participant, null);
     this.#changed(participant, 'left', now);
     participant.joined = false;
   }
@@ -131,6 +139,25 @@ export class Room {
     participant.status = status;
     this.#note(participant, 'updated');
     this.#tellSoon(now);
+  }
+
+  /** A message of the participant's own data channel, for whom it is for (data-endpoint.ts). */
+  relayData(from: Participant, channel: DataChannel, message: DataMessage): void {
+    if (!from.joined) return;
+    const to = channel.protocol;
+    if (to === '') {
+      for (const member of this.#members.values()) {
+        if (member !== from) member.endpoint?.deliver(from.id, channel, message);
+      }
+      return;
+    }
+    const member = this.#members.get(to);
+    if (member !== from) member?.endpoint?.deliver(from.id, channel, message);
+  }
+
+  /** The speaker closed that channel; null: all of its own are gone. */
+  releaseData(speaker: Participant, channel: DataChannel | null): void {
+    for (const member of this.#members.values()) member.endpoint?.release(speaker.id, channel);
   }
 
   /** What this participant wishes to see is new. */

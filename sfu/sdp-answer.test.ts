@@ -17,6 +17,7 @@ const local: AnswerLocal = {
   ],
   cname: 'sallyport',
   slots: new Map([...videoSlotMids, ...audioSlotMids].map((mid) => [mid, { media: 1000 + Number(mid), rtx: 2000 }])),
+  data: true,
   originId: '4711',
   originVersion: 2,
 };
@@ -30,11 +31,11 @@ function answer(offer: string): ReturnType<typeof parse> {
 t.test("the answer to Chromium's offer", (t) => {
   const sdp = answer(chromium);
   t.equal(sdp.icelite, 'ice-lite');
-  t.strictSame(sdp.groups, [{ type: 'BUNDLE', mids: '0 1 2 3 4 5 6 7 8 9 10 11' }]);
+  t.strictSame(sdp.groups, [{ type: 'BUNDLE', mids: '0 1 2 3 4 5 6 7 8 9 10 11 12' }]);
   t.equal(sdp.media.length, 13);
   t.equal(sdp.media.map((media) => String(media.mid)).join(), '0,1,2,3,4,5,6,7,8,9,10,11,12');
   const data = sdp.media[12];
-  t.equal(data?.port, 0);
+  t.match(data, { port: 9, protocol: 'UDP/DTLS/SCTP', sctpPort: 5000, maxMessageSize: 65_536, setup: 'passive' });
   for (const media of sdp.media.slice(0, 12)) {
     t.equal(media.setup, 'passive');
     t.equal(media.rtcpMux, 'rtcp-mux');
@@ -82,8 +83,23 @@ t.test("the answer to Chromium's offer", (t) => {
 t.test('a section without a known codec is refused and leaves the bundle', (t) => {
   const sdp = answer(chromium.replace(/^a=rtpmap:111 .*\r\n/m, ''));
   t.equal(sdp.media[0]?.port, 0);
-  t.equal(sdp.groups?.[0]?.mids, '1 2 3 4 5 6 7 8 9 10 11');
+  t.equal(sdp.groups?.[0]?.mids, '1 2 3 4 5 6 7 8 9 10 11 12');
   t.equal(sdp.media[1]?.candidates?.length, 2, 'the next section carries the candidates');
+  t.end();
+});
+
+t.test('a data section that nobody may use, or that is not SCTP, is refused', (t) => {
+  const refused = (offer: string, allowed: boolean): void => {
+    const parsed = parseOffer(offer);
+    if (isOfferError(parsed)) throw new Error(parsed.reason);
+    const sdp = parse(writeAnswer(parsed, { ...local, data: allowed }));
+    t.equal(sdp.media[12]?.port, 0);
+    t.equal(sdp.groups?.[0]?.mids, '0 1 2 3 4 5 6 7 8 9 10 11');
+  };
+  refused(chromium, false);
+  refused(chromium.replace('UDP/DTLS/SCTP', 'DTLS/SCTP'), true);
+  refused(chromium.replace('a=sctp-port:5000', 'a=sctp-port:0'), true);
+  refused(chromium.replace(/(a=group:BUNDLE.*) 12/, '$1'), true);
   t.end();
 });
 

@@ -1,5 +1,6 @@
 /** Writes the answer to a fixed-shape offer (RFC 8829 section 5.3), without a general SDP engine: the shape is known. */
-import { audioSlotMids, dataMid, extensionUri, videoSlotMids } from '../tunnel-protocol/index.ts';
+import { audioSlotMids, dataLimits, dataMid, extensionUri, videoSlotMids } from '../tunnel-protocol/index.ts';
+import { sctpPort } from './data-channel/index.ts';
 import type { Candidate } from './sfu.ts';
 import type { Codec } from './sdp-codecs.ts';
 import type { HeaderExtensionIds, Offer, OfferSection } from './sdp-offer.ts';
@@ -18,6 +19,8 @@ export interface AnswerLocal {
   readonly cname: string;
   /** The SSRCs for life of each receiving section, by mid. */
   readonly slots: ReadonlyMap<string, SlotSsrcs>;
+  /** Whether the data section, where it can be served, may be. */
+  readonly data: boolean;
   /** Digits; the origin's session id (RFC 8866 section 5.2). */
   readonly originId: string;
   /** Grows with every answer of one transport. */
@@ -27,6 +30,8 @@ export interface AnswerLocal {
 /** Payload types and header extension ids are the offer's own; a section without a known codec is rejected by port 0. */
 export function writeAnswer(offer: Offer, local: AnswerLocal): string {
   const mids = offer.sections.filter((section) => section.codecs.length > 0).map((section) => section.mid);
+  const withData = local.data && offer.data !== null;
+  if (withData) mids.push(dataMid);
   const lines = [
     'v=0',
     `o=- ${local.originId} ${String(local.originVersion)} IN IP4 127.0.0.1`,
@@ -42,7 +47,11 @@ export function writeAnswer(offer: Offer, local: AnswerLocal): string {
     if (section.codecs.length === 0) lines.push(...rejection(`${section.kind} 0 UDP/TLS/RTP/SAVPF 0`, section.mid));
     else lines.push(...writeSection(section, local, section.mid === mids[0]));
   }
-  lines.push(...rejection(`application 0 ${offer.dataProtocol} webrtc-datachannel`, dataMid));
+  lines.push(
+    ...(withData
+      ? writeData(offer, local)
+      : rejection(`application 0 ${offer.dataProtocol} webrtc-datachannel`, dataMid)),
+  );
   return lines.join('\r\n') + '\r\n';
 }
 
@@ -55,16 +64,34 @@ function rejection(media: string, mid: string): string[] {
   return [`m=${media}`, 'c=IN IP4 0.0.0.0', 'a=inactive', `a=mid:${mid}`];
 }
 
+/** RFC 8841 section 10.2. */
+function writeData(offer: Offer, local: AnswerLocal): string[] {
+  return [
+    `m=application 9 ${offer.dataProtocol} webrtc-datachannel`,
+    'c=IN IP4 0.0.0.0',
+    ...writeTransport(local),
+    `a=mid:${dataMid}`,
+    `a=sctp-port:${String(sctpPort)}`,
+    `a=max-message-size:${String(dataLimits.maxMessageBytes)}`,
+  ];
+}
+
+function writeTransport(local: AnswerLocal): string[] {
+  return [
+    `a=ice-ufrag:${local.ice.ufrag}`,
+    `a=ice-pwd:${local.ice.pwd}`,
+    `a=fingerprint:sha-256 ${local.fingerprint}`,
+    'a=setup:passive',
+  ];
+}
+
 function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: boolean): string[] {
   const payloadTypes = section.codecs.flatMap(payloadTypesOf).join(' ');
   const lines = [
     `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${payloadTypes}`,
     'c=IN IP4 0.0.0.0',
     'a=rtcp:9 IN IP4 0.0.0.0',
-    `a=ice-ufrag:${local.ice.ufrag}`,
-    `a=ice-pwd:${local.ice.pwd}`,
-    `a=fingerprint:sha-256 ${local.fingerprint}`,
-    'a=setup:passive',
+    ...writeTransport(local),
     `a=mid:${section.mid}`,
     `a=${directionOf(section)}`,
     'a=rtcp-mux',

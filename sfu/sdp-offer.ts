@@ -19,6 +19,8 @@ import type { Codec } from './sdp-codecs.ts';
 export const maxOfferLength = 65_536;
 const maxLineLength = 1024;
 const maxLines = 4096;
+const defaultSctpPort = 5000;
+const defaultMaxMessageBytes = 65_536;
 
 /** By name of {@link extensionUri}: 1–14, or 0 where the section did not offer the extension. */
 export type HeaderExtensionIds = Readonly<Record<keyof typeof extensionUri, number>>;
@@ -44,10 +46,19 @@ export interface Offer {
   readonly ice: { readonly ufrag: string; readonly pwd: string };
   /** Algorithm in lower case, value in upper-case hex with colons (RFC 8122 section 5). */
   readonly fingerprint: { readonly algorithm: string; readonly value: string };
-  /** The twelve RTP sections in order. The data section carries nothing yet and is left out. */
+  /** The twelve RTP sections in order. */
   readonly sections: readonly OfferSection[];
   readonly extmapAllowMixed: boolean;
   readonly dataProtocol: string;
+  /** Null when the data section is not one that SCTP over this transport's DTLS could serve. */
+  readonly data: OfferData | null;
+}
+
+/** The data section (RFC 8841). */
+export interface OfferData {
+  /** SCTP's. */
+  readonly port: number;
+  readonly maxMessageBytes: number;
 }
 
 export interface OfferError {
@@ -60,7 +71,7 @@ type Parsed = ReturnType<typeof parse>;
 type ParsedMedia = Parsed['media'][number];
 
 const wantedLine =
-  /^(?:[vostcm]=|a=(?:group|mid|ice-ufrag|ice-pwd|fingerprint|setup|sendrecv|sendonly|recvonly|inactive|rtcp-mux|rtcp-rsize|rtpmap|fmtp|rtcp-fb|extmap|extmap-allow-mixed|rid|simulcast|ssrc|ice-lite)\b)/;
+  /^(?:[vostcm]=|a=(?:group|mid|ice-ufrag|ice-pwd|fingerprint|setup|sendrecv|sendonly|recvonly|inactive|rtcp-mux|rtcp-rsize|rtpmap|fmtp|rtcp-fb|extmap|extmap-allow-mixed|rid|simulcast|ssrc|ice-lite|sctp-port|max-message-size)\b)/;
 const iceCharacters = /^[A-Za-z0-9+/]+$/;
 const hashBytes: ReadonlyMap<string, number> = new Map([
   ['sha-256', 32],
@@ -133,7 +144,16 @@ function readOffer(parsed: Parsed): Offer | OfferError {
     sections,
     extmapAllowMixed: (parsed as { extmapAllowMixed?: string }).extmapAllowMixed !== undefined,
     dataProtocol: data.protocol,
+    data: bundled.has(dataMid) ? readData(data) : null,
   };
+}
+
+/** Without `a=max-message-size` a peer takes 64 KiB, and with 0 any size (RFC 8841 section 6.1). */
+function readData(media: ParsedMedia): OfferData | null {
+  if (!/^(?:UDP|TCP)\/DTLS\/SCTP$/.test(media.protocol) || media.port === 0) return null;
+  const port = media.sctpPort ?? defaultSctpPort;
+  const maxMessageBytes = (media.maxMessageSize ?? defaultMaxMessageBytes) || Infinity;
+  return Number.isInteger(port) && port > 0 && port <= 65_535 && maxMessageBytes > 0 ? { port, maxMessageBytes } : null;
 }
 
 function sectionName(index: number, mid: string): string {

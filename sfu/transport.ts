@@ -2,7 +2,14 @@
  * A transport: one ICE-lite agent, one DTLS session (this side is always the server) and one SRTP context. It receives on
  * every validated path and sends on the nominated one; when the nomination moves, nothing else changes.
  */
-import { isRtcp, isSrtpError, maxDatagramBytes, SrtpSession, transportMeta } from '../tunnel-protocol/index.ts';
+import {
+  dataMeta,
+  isRtcp,
+  isSrtpError,
+  maxDatagramBytes,
+  SrtpSession,
+  transportMeta,
+} from '../tunnel-protocol/index.ts';
 import type {
   DtlsFingerprint,
   DtlsIdentity,
@@ -34,6 +41,8 @@ export interface TransportEvents {
   /** Packets are authenticated, in clear and borrowed. */
   onRtp(packet: Uint8Array, now: number): void;
   onRtcp(compound: Uint8Array, now: number): void;
+  /** An SCTP packet; the receiver's to keep. */
+  onData(packet: Uint8Array): void;
   /** `wasLost`: the path before was given up, so this one took its place unasked. */
   onNominated(path: Path, wasLost: boolean): void;
   /** Media consent is gone from the last path, or there is consent again. */
@@ -69,6 +78,8 @@ export class Transport {
   readonly bytes: Uint8Array = room;
   readonly at = 0;
   #opened = 0;
+  /** Of what DTLS sends now. */
+  #sendMeta: SendMeta = transportMeta;
   #sent = 0;
   #sentBytes = 0;
   #received = 0;
@@ -220,6 +231,13 @@ export class Transport {
     return true;
   }
 
+  /** Sends one SCTP packet; it goes nowhere before the handshake is done, or without a path. */
+  sendData(packet: Uint8Array): void {
+    this.#sendMeta = dataMeta;
+    this.#dtls?.sendData(packet);
+    this.#sendMeta = transportMeta;
+  }
+
   /** The path is gone. */
   forget(path: Path): void {
     if (!this.#valid.has(path)) return;
@@ -280,8 +298,9 @@ export class Transport {
         onConnected: (keys) => {
           this.#connected(keys);
         },
-        // Data channels are refused in the answer, so nobody has anything to say here.
-        onData: () => undefined,
+        onData: (packet) => {
+          this.#events.onData(packet);
+        },
         onClosed: (reason) => {
           counters.sfu.transports_failed++;
           this.#shut();
@@ -294,7 +313,7 @@ export class Transport {
   #sendDtls(datagram: Uint8Array): void {
     const path = this.#agent.nominated ?? this.#dtlsPath;
     // A path that lost its consent belongs to nobody, and nothing may be sent to it (RFC 7675 section 5.1).
-    if (path !== null && path.owner === this) path.send(datagram, transportMeta);
+    if (path !== null && path.owner === this) path.send(datagram, this.#sendMeta);
   }
 
   #connected(keys: SrtpKeyMaterial): void {

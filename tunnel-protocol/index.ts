@@ -1,6 +1,7 @@
 export * from './bytes.ts';
 export * from './classify.ts';
 export * from './control/index.ts';
+export * from './data-channel/index.ts';
 export * from './dtls/index.ts';
 export * from './exchange/index.ts';
 export * from './flow/index.ts';

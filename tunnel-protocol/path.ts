@@ -42,6 +42,18 @@ export const transportMeta: SendMeta = {
   deadlineMs: 0,
 };
 
+/**
+ * Data channels: behind audio, beside video, and worthless after a time in which SCTP has long sent the packet again. What a
+ * path drops of it looks to SCTP like loss, which slows its sender down.
+ */
+export const dataMeta: SendMeta = {
+  lane: lane.video,
+  frameId: 0,
+  keyFrame: false,
+  discardable: true,
+  deadlineMs: 3000,
+};
+
 export interface TransportAddress {
   /** Canonical text form: dotted IPv4, or IPv6 per RFC 5952 without a zone. */
   readonly address: string;

@@ -148,6 +148,11 @@ const eventDecoders: Decoders<SignalEvent> = {
     rung: fields.oneOf<Rung>('rung', rungs),
     control: fields.oneOf<ControlRung>('control', controlRungs),
   }),
+  'data-ended': (fields) => ({
+    type: 'data-ended',
+    code: fields.token('code', signalLimits.maxIdChars),
+    message: fields.text('message', signalLimits.maxErrorMessageChars),
+  }),
 };
 
 /** The types of both directions, for those who list them. */

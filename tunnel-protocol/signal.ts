@@ -99,4 +99,6 @@ export type SignalEvent =
   /** All video layers that this client publishes, whenever it changes who is watched. The others need not be sent. */
   | { readonly type: 'layers'; readonly layers: readonly LayerWatch[] }
   /** The path that media is nominated on, as the SFU sees it. */
-  | { readonly type: 'rung'; readonly rung: Rung; readonly control: ControlRung };
+  | { readonly type: 'rung'; readonly rung: Rung; readonly control: ControlRung }
+  /** The SFU ended this client's data channels. */
+  | { readonly type: 'data-ended'; readonly code: string; readonly message: string };

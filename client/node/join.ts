@@ -176,6 +176,7 @@ class JoinAttempt {
       roster,
       clock: this.#clock,
       joinMs,
+      answer,
     });
   }
 

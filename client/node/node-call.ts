@@ -15,6 +15,7 @@ import type {
   PublishOptions,
   PublishedTrack,
   RungAttempt,
+  SendDataOptions,
   SubscribeOptions,
   TrackEvent,
 } from '../call.ts';
@@ -22,6 +23,8 @@ import type { ClientClock } from '../clock.ts';
 import type { ControlClient } from '../control/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
+import type { Answer } from './sdp-answer.ts';
+import { DataSession } from './data-session.ts';
 import type { Roster } from '../page-model/roster.ts';
 import type { LadderEvent } from './ladder-log.ts';
 import type { MediaSession } from './media-session.ts';
@@ -37,6 +40,7 @@ export interface NodeCallParts {
   readonly roster: Roster;
   readonly clock: ClientClock;
   readonly joinMs: number;
+  readonly answer: Answer;
 }
 
 export interface NodeCallEvents extends CallEvents<MediaStreamTrack> {
@@ -54,6 +58,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
   readonly sessionId: string;
   readonly #parts: NodeCallParts;
   readonly #published = new Map<Source, NodePublishedTrack>();
+  readonly #data: DataSession;
   readonly #tracks: TrackEvent<MediaStreamTrack>[] = [];
   #timer: unknown;
   #verdictTimer: unknown = null;
@@ -66,7 +71,19 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     const { control, transport, roster } = parts;
     this.#parts = parts;
     this.sessionId = parts.sessionId;
+    this.#data = new DataSession(transport, parts.answer, {
+      onData: (event) => {
+        this.emit('data', event);
+      },
+      onEnded: (error) => {
+        this.emit('data-ended', { error });
+      },
+    });
     control.on('event', (notice) => {
+      if (notice.type === 'data-ended') {
+        const error = this.#data.endedByServer(notice.code, notice.message);
+        if (error !== null) this.emit('data-ended', { error });
+      }
       const change = this.#closed ? null : roster.apply(notice);
       if (change === null) return;
       if (change.type === 'slots') {
@@ -181,6 +198,11 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     await this.#parts.control.request({ type: 'status', status });
   }
 
+  async sendData(data: string | Uint8Array, options: SendDataOptions = {}): Promise<void> {
+    this.#assertOpen();
+    await this.#data.send(data, options);
+  }
+
   requestKeyFrame(mid: string): void {
     if (!this.#closed) this.#parts.media.requestKeyFrame(mid);
   }
@@ -289,6 +311,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     const { clock, control, media, transport } = this.#parts;
     clock.clearTimer(this.#timer);
     if (this.#verdictTimer !== null) clock.clearTimer(this.#verdictTimer);
+    this.#data.close();
     transport.close();
     media.close();
     control.close();

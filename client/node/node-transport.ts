@@ -6,6 +6,7 @@ import crypto from 'node:crypto';
 import {
   SrtpSession,
   classifyDatagram,
+  dataMeta,
   datagramClass,
   isRtcp,
   isSrtpError,
@@ -36,6 +37,8 @@ export interface NodeTransportEvents {
   /** Authenticated and in clear; the receiver's to keep. */
   rtp: Uint8Array;
   rtcp: Uint8Array;
+  /** An SCTP packet; the receiver's to keep. */
+  data: Uint8Array;
   /** RTP that was sent is dropped, because its path is too slow. Do not send from here. */
   dropped: SendMeta;
   /** Once: the DTLS session failed or ended. Nothing follows. */
@@ -52,6 +55,8 @@ export class NodeTransport extends Emitter<NodeTransportEvents> {
   #answer: Answer | null = null;
   #closed = false;
   #dropped = 0;
+  /** Of what DTLS sends now. */
+  #sendMeta: SendMeta = transportMeta;
 
   constructor(options: NodeTransportOptions) {
     super();
@@ -120,6 +125,13 @@ export class NodeTransport extends Emitter<NodeTransportEvents> {
     return this.#sendMedia(this.#srtp?.protectRtcp(compound) ?? null, transportMeta);
   }
 
+  /** Sends one SCTP packet. */
+  sendData(packet: Uint8Array): void {
+    this.#sendMeta = dataMeta;
+    this.#dtls?.sendData(packet);
+    this.#sendMeta = transportMeta;
+  }
+
   /** Nominates a path of this rung and stays there while it works. Rejects with `rung-unavailable`. */
   switchTo(rung: Rung): Promise<void> {
     return this.#paths.switchTo(rung);
@@ -178,15 +190,16 @@ export class NodeTransport extends Emitter<NodeTransportEvents> {
         counters: createDtlsCounters(),
         ...(roundTripMs === null ? {} : { roundTripMs }),
         send: (datagram) => {
-          this.#paths.send(datagram);
+          this.#paths.send(datagram, this.#sendMeta);
         },
       },
       {
         onConnected: (keys) => {
           this.#connected(keys);
         },
-        // Data channels are not offered a transport: the answer turns them down.
-        onData: () => undefined,
+        onData: (packet) => {
+          this.emit('data', packet);
+        },
         onClosed: (reason) => {
           if (this.#closed) return;
           this.#shut();

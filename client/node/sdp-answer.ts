@@ -1,7 +1,7 @@
 /** Reads the SFU's answer: where to, who it is, what it takes, and which SSRC each slot has. */
 import { isIP } from 'node:net';
 import { parse } from 'sdp-transform';
-import { audioSlotMids, extensionUri, publishSections, videoSlotMids } from '../../tunnel-protocol/index.ts';
+import { audioSlotMids, dataMid, extensionUri, publishSections, videoSlotMids } from '../../tunnel-protocol/index.ts';
 import type { DtlsFingerprint, MediaKind, Source, TransportAddress } from '../../tunnel-protocol/index.ts';
 import { ClientError } from '../errors.ts';
 import { extensionIds, payloadTypes } from './sdp-offer.ts';
@@ -17,6 +17,8 @@ export interface Answer {
   readonly slots: ReadonlyMap<string, { readonly kind: MediaKind; readonly ssrc: number }>;
   /** The sources that the server would take. */
   readonly accepted: ReadonlySet<Source>;
+  /** SCTP's port and the largest message; null where the server has no data channels for this client. */
+  readonly data: { readonly port: number; readonly maxMessageBytes: number } | null;
   /** Whether RTP packets may carry the MID extension. */
   readonly takesMid: boolean;
 }
@@ -69,12 +71,20 @@ export function readAnswer(sdp: string): Answer {
     tcpCandidates: readCandidates(parsed.media, 'tcp', maxTcpCandidates),
     slots,
     accepted,
+    data: readData(byMid.get(dataMid)),
     takesMid: first.ext?.some(({ value, uri }) => value === extensionIds.mid && uri === extensionUri.mid) ?? false,
   };
 }
 
 function bad(detail: string): ClientError {
   return new ClientError('bad-answer', { detail });
+}
+
+function readData(media: ParsedMedia | undefined): Answer['data'] {
+  if (media?.type !== 'application' || media.port === 0) return null;
+  const port = Number(media.sctpPort);
+  const maxMessageBytes = (media.maxMessageSize ?? 65_536) || Infinity;
+  return port > 0 && port <= 65_535 && maxMessageBytes > 0 ? { port, maxMessageBytes } : null;
 }
 
 /** The parser gives values that look like numbers as numbers, whatever its types say. */

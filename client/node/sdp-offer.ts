@@ -1,5 +1,12 @@
 /** Writes the one fixed-shape offer (sdp-shape.ts; RFC 8829) of a Node client: Opus and VP8, no simulcast, no RTX. */
-import { audioSlotMids, dataMid, extensionUri, publishSections, videoSlotMids } from '../../tunnel-protocol/index.ts';
+import {
+  audioSlotMids,
+  dataLimits,
+  dataMid,
+  extensionUri,
+  publishSections,
+  videoSlotMids,
+} from '../../tunnel-protocol/index.ts';
 import type { MediaKind, Source } from '../../tunnel-protocol/index.ts';
 
 export interface OfferLocal {
@@ -62,6 +69,7 @@ export function writeOffer(local: OfferLocal): string {
     ...transport,
     `a=mid:${dataMid}`,
     'a=sctp-port:5000',
+    `a=max-message-size:${String(dataLimits.maxMessageBytes)}`,
   );
   return lines.join('\r\n') + '\r\n';
 }

@@ -72,6 +72,7 @@ export class Roster {
         return { type: 'slots', slots: notice.slots };
       case 'layers':
       case 'rung':
+      case 'data-ended':
         return null;
     }
   }

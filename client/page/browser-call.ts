@@ -13,6 +13,7 @@ import { BrowserCall } from './connected-call.ts';
 import { loadExchanges, openLazily } from './lazy-exchange.ts';
 import { MediaConnection } from './media-connection.ts';
 import { recall, remember } from './memory.ts';
+import { PageData } from './page-data.ts';
 import { openWebSocketTunnel } from './web-socket-tunnel.ts';
 
 export { BrowserCall } from './connected-call.ts';
@@ -87,6 +88,7 @@ class JoinAttempt {
     const asked = createSession(this.#url, { ...request, signal: this.#abort.signal }, browserFetch);
     const media = new MediaConnection();
     this.#media = media;
+    const data = new PageData(media.peer);
     this.#onFailure.push(() => {
       media.close();
     });
@@ -158,6 +160,7 @@ class JoinAttempt {
         sessionId: session.sessionId,
         control,
         media,
+        data,
         sampler,
         roster,
         firstSample,

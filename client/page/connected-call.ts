@@ -13,6 +13,7 @@ import type {
   PublishOptions,
   PublishedTrack,
   RungAttempt,
+  SendDataOptions,
   SubscribeOptions,
   TrackEvent,
 } from '../call.ts';
@@ -27,6 +28,7 @@ import { lookAtIce } from './ice-stats.ts';
 import type { IceSample } from './ice-stats.ts';
 import type { MediaConnection } from './media-connection.ts';
 import { MediaKeeper } from './media-keeper.ts';
+import type { PageData } from './page-data.ts';
 import { Published } from './published.ts';
 
 /** Where the time of a join went, in ms. The parts follow each other; their sum is `joinMs`. */
@@ -60,6 +62,7 @@ export interface CallParts {
   readonly sessionId: string;
   readonly control: ControlClient;
   readonly media: MediaConnection;
+  readonly data: PageData;
   readonly sampler: CallSampler;
   readonly roster: Roster;
   readonly firstSample: CallSample;
@@ -76,6 +79,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
   readonly tracks: readonly TrackEvent<MediaStreamTrack>[];
   readonly #parts: CallParts;
   readonly #keeper: MediaKeeper;
+  readonly #data: PageData;
   readonly #published = new Map<Source, Published>();
   readonly #timer: number;
   #rung: Rung;
@@ -93,7 +97,19 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#rung = parts.rung;
     this.#sample = parts.firstSample;
     this.#keeper = new MediaKeeper(media, control);
+    this.#data = parts.data;
+    // By then whoever is given the call listens.
+    setTimeout(() => {
+      this.#data.listen((event) => {
+        this.emit('data', event);
+      });
+    }, 0);
     control.on('event', (notice) => {
+      if (notice.type === 'data-ended') {
+        const error = new ClientError('data-unavailable', { detail: notice.message, serverCode: notice.code });
+        this.#data.end(error);
+        this.emit('data-ended', { error });
+      }
       const change = roster.apply(notice);
       if (change === null) return;
       if (change.type === 'slots') this.emit('slots', change.slots);
@@ -211,6 +227,11 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     await this.#parts.control.request({ type: 'status', status });
   }
 
+  async sendData(data: string | Uint8Array, options: SendDataOptions = {}): Promise<void> {
+    this.#assertOpen();
+    await this.#data.send(data, options);
+  }
+
   /** Browsers ask for key frames by themselves whenever a decoder lost track; there is nothing to add. */
   requestKeyFrame(mid: string): void {
     if (this.#parts.media.receiver(mid) === undefined)
@@ -293,6 +314,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#closed = true;
     clearInterval(this.#timer);
     this.#keeper.stop();
+    this.#data.end(new ClientError('left'));
     this.#parts.media.close();
   }
 

@@ -53,8 +53,9 @@ export async function connectWerift(client: TunnelClient): Promise<WeriftPeer> {
   }
   await pc.setLocalDescription(await pc.createOffer());
   const { sdp } = await client.must({ type: 'offer', sdp: pc.localDescription?.sdp ?? '' });
-  // It looks for the port of the data section, which was refused.
-  await pc.setRemoteDescription({ type: 'answer', sdp: `${sdp}a=sctp-port:5000\r\n` });
+  // It looks for the port of the data section, also where that was refused.
+  const answer = sdp.includes('a=sctp-port:') ? sdp : `${sdp}a=sctp-port:5000\r\n`;
+  await pc.setRemoteDescription({ type: 'answer', sdp: answer });
   const [dtls] = pc.dtlsTransports;
   if (dtls === undefined) throw new Error('there is no DTLS transport');
   if (dtls.state !== 'connected') await dtls.onStateChange.watch((state) => state === 'connected', 10_000);

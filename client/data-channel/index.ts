@@ -1,0 +1,1 @@
+export { createDataAssociation } from './sctp.ts';
