@@ -12,7 +12,7 @@ t.test('all counts under snake_case names, none hides another', (t) => {
   t.equal(all['ice_bad_integrity'], 5);
   t.equal(all['stun_unauthenticated'], 7);
   t.equal(all['srtp_protected_rtp'], 7);
-  const groups = [counters.sfu, counters.ice, counters.dtls, counters.srtp];
+  const groups = [counters.sfu, counters.ice, counters.dtls, counters.srtp, counters.data];
   const names = groups.flatMap((group) => Object.keys(group));
   t.equal(Object.keys(all).length, names.length + 1);
   for (const [name, count] of Object.entries(all)) {
