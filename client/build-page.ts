@@ -59,6 +59,9 @@ for (const part of parts) {
   await build({ ...common, entryPoints: [path.join(source, part)], format: 'esm', plugins: [withoutSideEffects] });
 }
 await build({ ...common, entryPoints: [`${source}style.css`] });
+// The capacity planner, a page of its own.
+await build({ ...common, entryPoints: [`${source}capacity.ts`, `${source}capacity.css`], format: 'esm' });
+await copyFile(`${source}capacity.html`, `${target}capacity.html`);
 await Promise.all(copied.map((name) => copyFile(source + name, target + name)));
 
 const entryBytes = gzipSync(await readFile(`${target}app.js`)).length;

@@ -11,6 +11,7 @@ const files = {
   secret: 'not served',
   page: {
     'index.html': '<!doctype html><title>Sallyport</title>',
+    'other.html': 'other',
     'app.js': script,
     'chunk-5UQGKCBV.js': 'export {}',
     'icon.svg': '<svg/>',
@@ -38,6 +39,7 @@ t.test('files of the page', async (t) => {
   });
   t.equal((await get('/index.html')).body, index.body);
   t.equal((await get('/sub/')).body, 'sub');
+  t.equal((await get('/other')).body, 'other');
   const app = await get('/app.js');
   t.equal(app.body, script);
   t.equal(app.headers['content-type'], 'text/javascript; charset=utf-8');

@@ -39,7 +39,7 @@ export class Page {
     this.#files = files;
   }
 
-  /** Files below the folder, by their URL path; `index.html` is the path of its folder too. Empty if there is none. */
+  /** Files below the folder, by their URL path; `index.html` is its folder too, and `a.html` is `a`. Empty if there is none. */
   static async load(folder: string): Promise<Page> {
     const files = new Map<string, PageFile>();
     for (const name of await fileNames(folder)) {
@@ -47,6 +47,7 @@ export class Page {
       const file = readPageFile(name, await readFile(path.join(folder, name)));
       files.set(urlPath, file);
       if (path.basename(name) === 'index.html') files.set(urlPath.slice(0, -'index.html'.length), file);
+      else if (urlPath.endsWith('.html')) files.set(urlPath.slice(0, -'.html'.length), file);
     }
     return new Page(files);
   }
