@@ -1,16 +1,19 @@
-/** `npm run bench -- <name> [--runs 5] [--soak 10]`: runs one benchmark (or all), prints its table and keeps its result files. */
+/** `npm run bench -- <name> [--runs 5] [--soak 10] [--compare old.json]`: runs one benchmark (or all), prints its table and keeps its result files. */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { benches, type BenchName } from './benches.ts';
-import { resultFile, writeResultFile } from './harness/result-file.ts';
+import { compareResults, formatComparison } from './harness/compare.ts';
+import { resultFile, writeResultFile, type ResultFile } from './harness/result-file.ts';
 import { writeHtmlReport } from './harness/report-html.ts';
 import { formatTable } from './harness/report-table.ts';
 
 const resultsFolder = 'bench/results';
-const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S]
+const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--compare old.json]
 
   <name>    ${[...Object.keys(benches), 'all'].join(', ')}
   --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
   --soak S  seconds over which the heap must not grow, where a bench looks at that (default 10)
+  --compare old.json  says what became worse or better than in this earlier file; exits with 1 if anything is worse
 `;
 
 async function main(): Promise<void> {
@@ -19,6 +22,7 @@ async function main(): Promise<void> {
     options: {
       runs: { type: 'string', default: '5' },
       soak: { type: 'string', default: '10' },
+      compare: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -35,6 +39,9 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
+  // Read before anything runs, for the run writes over the file of the same name.
+  const earlier =
+    values.compare === undefined ? null : (JSON.parse(readFileSync(values.compare, 'utf8')) as ResultFile);
   const names = name === 'all' ? (Object.keys(benches) as BenchName[]) : [name as BenchName];
   for (const each of names) {
     const figures = await benches[each]({
@@ -46,6 +53,9 @@ async function main(): Promise<void> {
     const file = writeResultFile(resultsFolder, result);
     const page = writeHtmlReport(resultsFolder, result);
     process.stdout.write(`${formatTable(result)}\nwritten: ${file}, ${page}\n\n`);
+    if (earlier?.bench !== each) continue;
+    process.stdout.write(`${formatComparison(earlier, result)}\n`);
+    if (compareResults(earlier, result).some(({ verdict }) => verdict === 'worse')) process.exitCode = 1;
   }
 }
 

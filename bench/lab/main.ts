@@ -107,6 +107,9 @@ function showProgress(event: ProgressEvent): void {
     case 'not-yet':
       line(`${event.profile.name}: ${event.client}: not yet possible:`, event.reason);
       return;
+    case 'broken':
+      line(`${event.profile.name}: the network did not come up, once more later:`, event.reason);
+      return;
     case 'again':
       line(`${event.profile.name}: ${event.client}: was red, once more, alone`);
       return;

@@ -18,7 +18,10 @@ export interface RunOptions {
   readonly repeat: number;
   /** So many networks at once; they share nothing but the machine. */
   readonly jobs: number;
-  /** A red cell is run once more when all is done, alone on the machine, and counts as green if it is green then. */
+  /**
+   * A red cell, and a network that did not come up, is run once more when all is done, alone on the machine, and counts
+   * as what it is then.
+   */
   readonly confirm: boolean;
   readonly watchMs: number;
   /** Where captures go; null: none are made. */
@@ -28,6 +31,7 @@ export interface RunOptions {
 
 export type ProgressEvent =
   | { readonly type: 'network'; readonly profile: Profile }
+  | { readonly type: 'broken'; readonly profile: Profile; readonly reason: string }
   | { readonly type: 'again'; readonly profile: Profile; readonly client: ClientKind }
   | { readonly type: 'not-yet'; readonly profile: Profile; readonly client: ClientKind; readonly reason: string }
   | { readonly type: 'run'; readonly profile: Profile; readonly client: ClientKind; readonly run: CellRun };
@@ -50,12 +54,21 @@ export async function runLab(options: RunOptions): Promise<LabRun> {
   const { profiles, jobs, confirm, progress } = options;
   const waiting = [...profiles.entries()];
   const runs: NetworkRun[] = [];
+  const broken: (readonly [number, Profile])[] = [];
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      runs[next[0]] = await runNetwork(options, next[1], options.clients);
+      const [index, profile] = next;
+      try {
+        runs[index] = await runNetwork(options, profile, options.clients);
+      } catch (error) {
+        if (!confirm) throw error;
+        broken.push([index, profile]);
+        progress({ type: 'broken', profile, reason: String(error) });
+      }
     }
   };
   await Promise.all(Array.from({ length: Math.min(jobs, profiles.length) }, work));
+  for (const [index, profile] of broken) runs[index] = await runNetwork(options, profile, options.clients);
   const cells: LabCell[] = [];
   for (const [index, profile] of profiles.entries()) {
     for (const [kind, first] of runs[index]?.cells ?? []) {
