@@ -12,6 +12,7 @@
  */
 import type {
   ControlRung,
+  DelayTrend,
   MediaKind,
   ParticipantInfo,
   ParticipantStatus,
@@ -113,6 +114,8 @@ export interface CallStats {
   readonly roundTripMs: number | null;
   /** Of the control channel's latest ping; null before the first. */
   readonly controlRoundTripMs: number | null;
+  /** By how much that ping was above the shortest of the last minute, each way for itself: what queues where. */
+  readonly controlDelayTrend: DelayTrend | null;
   readonly packetsSent: number;
   readonly bytesSent: number;
   readonly packetsReceived: number;

@@ -13,7 +13,14 @@ import {
   decodeSignalEvent,
   encodeControlFrame,
 } from '../../tunnel-protocol/index.ts';
-import type { ControlEvent, ControlRung, PathReport, SendMeta, SignalRequest } from '../../tunnel-protocol/index.ts';
+import type {
+  ControlEvent,
+  ControlRung,
+  DelayTrend,
+  PathReport,
+  SendMeta,
+  SignalRequest,
+} from '../../tunnel-protocol/index.ts';
 import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
 import { Emitter } from '../emitter.ts';
@@ -56,7 +63,7 @@ export interface ControlClientEvents {
   rung: { readonly from: ControlRung | null; readonly to: ControlRung };
   /** An attempt to open a carrier has ended. */
   attempt: ControlAttempt;
-  'round-trip': { readonly ms: number };
+  'round-trip': { readonly ms: number; readonly trend: DelayTrend };
   /** How the server fares on the media path. */
   report: PathReport;
   /** Audio or video that `sendDatagram` took is dropped, because the connection is too slow. Do not send from here. */
@@ -94,6 +101,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   #retryTimer: unknown = null;
   #drainTimer: unknown = null;
   #roundTripMs: number | null = null;
+  #delayTrend: DelayTrend | null = null;
   #unreadableEvents = 0;
 
   constructor(options: ControlClientOptions) {
@@ -132,6 +140,10 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   /** Of the latest ping, in ms; null before the first answer. */
   get roundTripMs(): number | null {
     return this.#roundTripMs;
+  }
+
+  get delayTrend(): DelayTrend | null {
+    return this.#delayTrend;
   }
 
   /** Events of the server that this version does not understand, and skipped. */
@@ -290,8 +302,9 @@ export class ControlClient extends Emitter<ControlClientEvents> {
         return;
       case 'round-trip':
         this.#roundTripMs = event.ms;
+        this.#delayTrend = event.trend;
         this.#connections.roundTrip();
-        this.emit('round-trip', { ms: event.ms });
+        this.emit('round-trip', { ms: event.ms, trend: event.trend });
         return;
       case 'report':
         this.emit('report', event.report);

@@ -228,6 +228,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
       controlRung: this.controlRung,
       roundTripMs: transport.roundTripMs,
       controlRoundTripMs: control.roundTripMs,
+      controlDelayTrend: control.delayTrend,
       packetsSent: sum('send', 'packets'),
       bytesSent: sum('send', 'bytes'),
       packetsReceived: sum('receive', 'packets'),

@@ -258,6 +258,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
       rung: this.#rung,
       controlRung: this.controlRung,
       controlRoundTripMs: control.roundTripMs,
+      controlDelayTrend: control.delayTrend,
       joinMs: joinSplit.sessionMs + joinSplit.controlMs + joinSplit.negotiationMs + joinSplit.mediaMs,
       joinSplit,
       mediaConnected: media.state === 'connected',

@@ -7,6 +7,7 @@ const stats: CallStats = {
   controlRung: 'websocket',
   roundTripMs: 12.34,
   controlRoundTripMs: 13,
+  controlDelayTrend: null,
   packetsSent: 100,
   bytesSent: 50_000,
   packetsReceived: 100,

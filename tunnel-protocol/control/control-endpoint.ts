@@ -11,6 +11,7 @@ import { clipReason, decodeControlFrame, encodeControlFrame, reportFlag } from '
 import type { ControlError, ControlErrorReason } from './errors.ts';
 import { controlError } from './errors.ts';
 import { KeepAlive } from './keep-alive.ts';
+import type { RoundTrip } from './keep-alive.ts';
 import { controlLimits, controlVersion, oldestControlVersion } from './limits.ts';
 import type { ReceivedMessage } from './reliable-receiver.ts';
 import { ReliableReceiver } from './reliable-receiver.ts';
@@ -36,8 +37,7 @@ export type ControlEvent =
   /** Client: the server took this connection. */
   | { readonly type: 'welcome'; readonly epoch: number; readonly version: number; readonly capabilities: number }
   | { readonly type: 'message'; readonly text: string }
-  /** `peerTime`: the peer's clock when it answered, u32 ms. */
-  | { readonly type: 'round-trip'; readonly ms: number; readonly peerTime: number }
+  | ({ readonly type: 'round-trip' } & RoundTrip)
   | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number }
   /** How the peer fares on the media path; `wantsAnswer`: it asks for this end's report. */
   | { readonly type: 'report'; readonly report: PathReport; readonly wantsAnswer: boolean }
@@ -310,8 +310,8 @@ export class ControlEndpoint {
         this.#keepAlive.handlePing(frame);
         return null;
       case 'pong': {
-        const ms = this.#keepAlive.handlePong(frame, now);
-        if (ms !== null) this.#events.push({ type: 'round-trip', ms, peerTime: frame.time });
+        const roundTrip = this.#keepAlive.handlePong(frame, now);
+        if (roundTrip !== null) this.#events.push({ type: 'round-trip', ...roundTrip });
         return null;
       }
       case 'drain':

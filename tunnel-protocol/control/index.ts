@@ -12,6 +12,7 @@ export {
   firstIgnorableType,
   reservedControlType,
 } from './control-frames.ts';
+export type { DelayTrend } from './delay-trend.ts';
 export type { ControlError, ControlErrorReason } from './errors.ts';
 export { controlErrors } from './errors.ts';
 export { controlLimits, controlVersion } from './limits.ts';

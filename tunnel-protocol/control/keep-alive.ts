@@ -1,8 +1,15 @@
 /** Pings, pongs and silence of one connection after another. Its two timers are the endpoint's, see `nextTimeout`. */
 import type { ControlFrame } from './control-frames.ts';
+import { DelayTrends } from './delay-trend.ts';
+import type { DelayTrend } from './delay-trend.ts';
 
 type PingFrame = Extract<ControlFrame, { type: 'ping' }>;
 type PongFrame = Extract<ControlFrame, { type: 'pong' }>;
+
+export interface RoundTrip {
+  readonly ms: number;
+  readonly trend: DelayTrend;
+}
 
 export class KeepAlive {
   readonly #pingIntervalMs: number;
@@ -13,6 +20,7 @@ export class KeepAlive {
   #lastPing = 0;
   #answeredPing = 0;
   #startedAt = 0;
+  #trends = new DelayTrends();
   /** Only the newest ping is answered, so a flood of them costs one frame of memory. */
   #toAnswer: PingFrame | null = null;
 
@@ -25,6 +33,8 @@ export class KeepAlive {
   start(now: number): void {
     this.stop();
     this.#startedAt = now;
+    // Another connection may go another way.
+    this.#trends = new DelayTrends();
     this.#silentAt = now + this.#silentAfterMs;
   }
 
@@ -64,13 +74,14 @@ export class KeepAlive {
     this.#toAnswer = ping;
   }
 
-  /** The round trip in ms, or null for a pong that answers nothing of this connection. */
-  handlePong(pong: PongFrame, now: number): number | null {
+  /** Null for a pong that answers nothing of this connection. */
+  handlePong(pong: PongFrame, now: number): RoundTrip | null {
     if (pong.id <= this.#answeredPing || pong.id > this.#lastPing) return null;
-    const ms = (clock32(now) - pong.echoedTime) >>> 0;
+    const received = clock32(now);
+    const ms = (received - pong.echoedTime) >>> 0;
     if (ms > now - this.#startedAt + 1) return null;
     this.#answeredPing = pong.id;
-    return ms;
+    return { ms, trend: this.#trends.add(pong.echoedTime, pong.time, received) };
   }
 
   takePong(now: number): PongFrame | null {
