@@ -1,6 +1,7 @@
 /** Every benchmark by the name that `npm run bench -- <name>` takes. */
 import type { Figure } from './harness/result-file.ts';
 import { benchIdle } from './idle/bench.ts';
+import { benchLink } from './lab/link-bench.ts';
 import { benchLadder } from './ladder/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
@@ -23,6 +24,7 @@ export const benches = {
   turn: benchTurn,
   idle: benchIdle,
   ladder: benchLadder,
+  link: benchLink,
 } satisfies Readonly<Record<string, Bench>>;
 
 export type BenchName = keyof typeof benches;

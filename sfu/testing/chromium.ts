@@ -12,6 +12,9 @@ const executable = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 export const chromiumMissing: string | false =
   existsSync(executable) || process.env['CI'] === 'true' ? false : `${executable} is not installed`;
 
+/** Against waiting for ever: a machine that does other work besides decodes slowly. */
+const patienceMs = 40_000;
+
 export interface InboundStats {
   readonly framesDecoded?: number;
   readonly framesDropped?: number;
@@ -71,14 +74,14 @@ export class PeerPage {
     return this.#page.evaluate(expression);
   }
 
-  /** Resolves with the first statistics that satisfy; rejects, with the last ones, after `timeoutMs`. */
-  async statsUntil(wanted: (stats: PeerStats) => boolean, timeoutMs = 10_000): Promise<PeerStats> {
-    const deadline = performance.now() + timeoutMs;
+  /** Resolves with the first statistics that satisfy; rejects, with the last ones, when none do for a long time. */
+  async statsUntil(wanted: (stats: PeerStats) => boolean): Promise<PeerStats> {
+    const deadline = performance.now() + patienceMs;
     for (;;) {
       const stats = await this.stats();
       if (wanted(stats)) return stats;
       if (performance.now() > deadline)
-        throw new Error(`not within ${String(timeoutMs)} ms: ${JSON.stringify(stats.inbound)}`);
+        throw new Error(`not within ${String(patienceMs)} ms: ${JSON.stringify(stats.inbound)}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
