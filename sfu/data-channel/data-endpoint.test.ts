@@ -13,8 +13,8 @@ interface Listener {
   readonly heard: string[];
   readonly log: string[];
   /** From now on nothing that the client sends arrives. */
-  silence(): void;
-  until(condition: () => boolean): Promise<void>;
+  readonly silence: () => void;
+  readonly until: (condition: () => boolean) => Promise<void>;
 }
 
 const reliable: DataReliability = { kind: 'reliable' };
