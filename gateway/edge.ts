@@ -11,7 +11,7 @@ import { InMemoryDirectory } from './directory.ts';
 import { edgeCertificates, edgeSecret, warnOfRisks } from './edge-credentials.ts';
 import type { HttpEngine } from './engine/index.ts';
 import { IceTcp } from './ice-tcp.ts';
-import { loadLibc, type Libc } from './libc/index.ts';
+import { atEndOfTurn, loadLibc, type Libc } from './libc/index.ts';
 import { adminPort, withAdvice } from './listeners.ts';
 import { localAddresses } from './local-addresses.ts';
 import { Metrics } from './metrics.ts';
@@ -370,6 +370,9 @@ class EdgeProcess implements Edge {
         now,
         random: randomBytes,
         log,
+        endOfTurn: (run) => {
+          atEndOfTurn(this.#libc, run);
+        },
         onRung: (move, sessionId) => {
           events.rungMoved(move, sessionId);
         },

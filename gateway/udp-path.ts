@@ -50,6 +50,22 @@ export class UdpPath implements Path {
     return true;
   }
 
+  sendFrom(memory: Uint8Array, at: number, length: number): boolean {
+    const { sender, traffic } = this.#port;
+    if (this.#closed) {
+      traffic.dropped.closed++;
+      return false;
+    }
+    if (!sender.open(length)) {
+      traffic.dropped['queue-full']++;
+      return false;
+    }
+    sender.bytes.set(memory.subarray(at, at + length), sender.at);
+    sender.commit(this.#to);
+    traffic.sent++;
+    return true;
+  }
+
   bind(): void {
     if (!this.#closed) this.#port.paths.add(this);
   }

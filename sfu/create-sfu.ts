@@ -10,7 +10,9 @@ import { Participant } from './participant.ts';
 import type { ParticipantDeps } from './participant.ts';
 import { Room } from './room.ts';
 import type { Candidate, EndReason, RoomSummary, SessionRequest, Sfu, SfuConfig, SfuDeps } from './sfu.ts';
+import { SendBatch } from './send-batch.ts';
 import { handleSignal } from './signalling.ts';
+import { loadSrtpWasm } from './srtp-wasm.ts';
 import { Transport } from './transport.ts';
 
 /** How often what is due is looked for, in ms. */
@@ -72,6 +74,7 @@ class SfuNode implements Sfu {
       ice: this.#ice,
       identity,
       srtpCrypto: srtpCryptoFrom(nodeCrypto),
+      batch: new SendBatch(await loadSrtpWasm(), this.#deps.endOfTurn ?? ((run) => setImmediate(run))),
       counters: this.#counters,
       random: this.#deps.random,
       now: this.#deps.now,

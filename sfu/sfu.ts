@@ -41,6 +41,8 @@ export interface SfuDeps {
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
   readonly log: Logger;
+  /** Calls `run` once, when what this turn of the event loop brought was handled; `setImmediate` unless given. */
+  readonly endOfTurn?: (run: () => void) => void;
   /** For metrics. Must not throw. */
   readonly onRung?: (move: RungMove, sessionId: string) => void;
   /** A session has ended, for whatever reason; for what else was given to it. Must not throw. */

@@ -2,14 +2,7 @@
  * A transport: one ICE-lite agent, one DTLS session (this side is always the server) and one SRTP context. It receives on
  * every validated path and sends on the nominated one; when the nomination moves, nothing else changes.
  */
-import {
-  dataMeta,
-  isRtcp,
-  isSrtpError,
-  maxDatagramBytes,
-  SrtpSession,
-  transportMeta,
-} from '../tunnel-protocol/index.ts';
+import { dataMeta, isRtcp, isSrtpError, transportMeta } from '../tunnel-protocol/index.ts';
 import type {
   DtlsFingerprint,
   DtlsIdentity,
@@ -18,15 +11,18 @@ import type {
   SendMeta,
   SrtpCrypto,
   SrtpKeyMaterial,
+  SrtpSession,
 } from '../tunnel-protocol/index.ts';
 import type { Counters } from './counters.ts';
 import { DtlsServerTransport } from './dtls/index.ts';
 import type { IceLite, IceLiteAgent } from './ice/index.ts';
+import type { BatchSender, SendBatch } from './send-batch.ts';
 
 export interface TransportDeps {
   readonly ice: IceLite;
   readonly identity: DtlsIdentity;
   readonly srtpCrypto: SrtpCrypto;
+  readonly batch: SendBatch;
   readonly counters: Counters;
 }
 
@@ -53,14 +49,9 @@ export interface TransportEvents {
   onClosed(reason: string): void;
 }
 
-/** Leaves room for protection in what a path takes. */
-const maxPacketBytes = maxDatagramBytes - 32;
-/** One for all transports: a packet is protected as soon as it is written. */
-const room = new Uint8Array(maxPacketBytes);
-
 export type TransportState = 'new' | 'connected' | 'closed';
 
-export class Transport {
+export class Transport implements BatchSender {
   /** What the offer said; a further offer with the same fingerprint is about this transport. */
   readonly fingerprint: DtlsFingerprint;
   readonly #deps: TransportDeps;
@@ -75,8 +66,8 @@ export class Transport {
   /** Where DTLS came from last, until a path is nominated. */
   #dtlsPath: Path | null = null;
   /** {@link PacketRoom}. */
-  readonly bytes: Uint8Array = room;
-  readonly at = 0;
+  readonly bytes: Uint8Array;
+  at = 0;
   #opened = 0;
   /** Of what DTLS sends now. */
   #sendMeta: SendMeta = transportMeta;
@@ -95,6 +86,7 @@ export class Transport {
     this.#events = events;
     this.fingerprint = remote.fingerprint;
     this.#remoteIce = remote.ice;
+    this.bytes = deps.batch.bytes;
     this.#agent = deps.ice.createAgent(this, {
       onValidated: (path) => {
         this.#dropLostPaths();
@@ -198,23 +190,47 @@ export class Transport {
 
   /** Room for one RTP packet in clear, which {@link commit} sends. */
   open(length: number): boolean {
-    if (!this.canSend || length > maxPacketBytes) return false;
+    if (!this.canSend) return false;
+    this.at = this.#deps.batch.open(length);
     this.#opened = length;
+    return this.at >= 0;
+  }
+
+  /**
+   * Queues what was written since {@link open}; it goes, with all other packets of this turn, by {@link sendQueued}. False
+   * when it goes nowhere.
+   */
+  commit(meta: SendMeta): boolean {
+    const srtp = this.#srtp;
+    if (srtp === null) return false;
+    const { batch } = this.#deps;
+    const isFirst = srtp.firstQueued === -1;
+    const job = srtp.queueRtp(this.at, this.#opened);
+    if (job < 0) return false;
+    batch.queued(job, this.#opened, meta);
+    if (isFirst) batch.join(this);
     return true;
   }
 
-  /** Sends what was written since {@link open}. False when it went nowhere. */
-  commit(meta: SendMeta): boolean {
+  /** Protects and sends all that was committed. */
+  sendQueued(): void {
+    const srtp = this.#srtp;
+    if (srtp === null) return;
+    const { batch, counters } = this.#deps;
     const path = this.#agent.nominated;
-    if (path === null || this.#srtp === null) return false;
-    const datagram = this.#srtp.protectRtp(room.subarray(0, this.#opened));
-    if (isSrtpError(datagram)) return false;
-    const bytes = datagram.length;
-    if (!path.send(datagram, meta)) return false;
-    this.#sent++;
-    this.#sentBytes += bytes;
-    this.#deps.counters.sfu.rtp_out++;
-    return true;
+    const { tagBytes } = srtp;
+    srtp.sealQueued();
+    for (let job = srtp.firstQueued; job !== -1; job = batch.next(job)) {
+      const length = batch.lengthOf(job) + tagBytes;
+      if (path === null || !batch.send(path, job, length)) {
+        counters.sfu.rtp_unsent++;
+        continue;
+      }
+      this.#sent++;
+      this.#sentBytes += length;
+      counters.sfu.rtp_out++;
+    }
+    srtp.clearQueue();
   }
 
   /** Sends one compound RTCP packet, in clear; it is only read. False when it went nowhere. */
@@ -276,6 +292,7 @@ export class Transport {
   #shut(): void {
     this.#state = 'closed';
     for (const path of this.#valid) this.#stopDropReports(path);
+    this.#srtp?.close();
     this.#srtp = null;
     this.#dtls = null;
     this.#dtlsPath = null;
@@ -318,7 +335,7 @@ export class Transport {
 
   #connected(keys: SrtpKeyMaterial): void {
     if (this.#state !== 'new') return;
-    this.#srtp = new SrtpSession(keys, this.#deps.srtpCrypto, this.#deps.counters.srtp);
+    this.#srtp = this.#deps.batch.session(keys, this.#deps.srtpCrypto, this.#deps.counters.srtp);
     this.#state = 'connected';
     this.#deps.counters.sfu.transports_connected++;
     this.#events.onConnected();

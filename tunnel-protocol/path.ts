@@ -94,6 +94,11 @@ export interface Path extends PathProperties {
    * Returns false when the path is closed or dropped the datagram at once (counted by the path).
    */
   send(datagram: Uint8Array, meta: SendMeta): boolean;
+  /**
+   * As `send`, of `length` bytes that stand at `at` in memory which the caller keeps and uses again. On paths that copy
+   * what they take anyway.
+   */
+  sendFrom?(memory: Uint8Array, at: number, length: number, meta: SendMeta): boolean;
   /** The receiver keeps this path: datagrams of its source now come with this very object. */
   bind(): void;
   /** The receiver lets go. Idempotent. A tunnel stays open: its owner closes it with `close`. */

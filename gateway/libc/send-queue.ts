@@ -60,7 +60,10 @@ export class SendQueue {
   #used = 0;
   #opened = 0;
   #scheduled = false;
+  readonly #beforeEnd: (() => void)[] = [];
   readonly #endOfTurn = (): void => {
+    // What these queue goes with the rest.
+    for (const run of this.#beforeEnd.splice(0)) run();
     this.#scheduled = false;
     this.flush();
   };
@@ -97,6 +100,12 @@ export class SendQueue {
       this.#next[lane.last] = index;
     }
     lane.last = index;
+    this.scheduleEnd();
+  }
+
+  /** Calls `run` once, at the end of this turn and before anything is sent then. It must not throw. */
+  beforeEnd(run: () => void): void {
+    this.#beforeEnd.push(run);
     this.scheduleEnd();
   }
 

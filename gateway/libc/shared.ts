@@ -30,3 +30,9 @@ export function sharedOf(libc: Libc): Shared {
   sharedByLibc.set(libc, shared);
   return shared;
 }
+
+/** Calls `run` once, when what this turn of the event loop brought was handled and before what it sends is sent. */
+export function atEndOfTurn(libc: Libc | null, run: () => void): void {
+  if (libc === null) setImmediate(run);
+  else sharedOf(libc).queue.beforeEnd(run);
+}

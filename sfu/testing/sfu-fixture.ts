@@ -37,7 +37,15 @@ export async function startSfu(
   const candidates: Candidate[] = [];
   const sfu = createSfu(
     { nodeId: 'test', candidates, sessionGraceMs: 10_000, maxParticipantsPerRoom: 100, ...config },
-    { now, log, random: (length) => randomBytes(length) },
+    {
+      now,
+      log,
+      random: (length) => randomBytes(length),
+      // Packet by packet, so that tests need not wait for the turn's end.
+      endOfTurn: (run) => {
+        run();
+      },
+    },
   );
   await sfu.start();
   const hub = await openUdpHub((path, datagram) => {

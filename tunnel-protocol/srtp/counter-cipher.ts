@@ -16,6 +16,7 @@ const nothing = new Uint8Array(0);
 
 export class CounterCipher implements SrtpPacketCipher {
   readonly tagBytes = tagBytes;
+  readonly maxPacketBytes = 65_535;
   readonly #slab: PacketSlab;
   readonly #rtpStream: CounterStream;
   readonly #rtcpStream: CounterStream;

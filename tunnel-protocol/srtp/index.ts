@@ -8,6 +8,7 @@ export {
   type SrtpError,
   type SrtpErrorName,
 } from './errors.ts';
+export { SrtpEngine, type SrtpWasm } from './engine.ts';
 export type { SrtpKeyMaterial, SrtpProfile } from './keys.ts';
 export { PacketSlab } from './packet-slab.ts';
 export { ReplayWindow, windowVerdict, type WindowVerdict } from './replay-window.ts';

@@ -7,6 +7,8 @@ import { deriveSrtpKey, srtpLabel } from './key-derivation.ts';
  */
 export interface SrtpPacketCipher {
   readonly tagBytes: number;
+  /** The longest packet, protected. */
+  readonly maxPacketBytes: number;
   sealRtp(packet: Uint8Array, headerBytes: number, index: number): Uint8Array;
   /** Null when the tag does not match. */
   openRtp(packet: Uint8Array, headerBytes: number, index: number): Uint8Array | null;

@@ -1,8 +1,10 @@
 import * as nodeCrypto from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import { RtpPacket, SrtcpSession, SrtpSession as WeriftSrtpSession } from 'werift';
 import { srtpCryptoFrom } from './crypto.ts';
+import { SrtpEngine, type SrtpWasm } from './engine.ts';
 import type { SrtpProfile } from './keys.ts';
 import { SrtpSession } from './session.ts';
 import { putU16, putU32 } from '../bytes.ts';
@@ -10,8 +12,16 @@ import { putU16, putU32 } from '../bytes.ts';
 /** Profile numbers on the wire (RFC 5764 section 4.1.2, RFC 7714 section 14.2). */
 const profileNumbers: Record<SrtpProfile, 1 | 7> = { AES_CM_128_HMAC_SHA1_80: 1, AEAD_AES_128_GCM: 7 };
 const crypto = srtpCryptoFrom(nodeCrypto);
+declare const WebAssembly: {
+  instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: object } }>;
+};
+const file = readFileSync(new URL('./engine.wasm', import.meta.url));
+const engine = new SrtpEngine((await WebAssembly.instantiate(file, {})).instance.exports as SrtpWasm);
 
-function peers(profile: SrtpProfile): { ours: SrtpSession; theirs: WeriftSrtpSession; theirControl: SrtcpSession } {
+function peers(
+  profile: SrtpProfile,
+  engine: SrtpEngine | null,
+): { ours: SrtpSession; theirs: WeriftSrtpSession; theirControl: SrtcpSession } {
   const saltBytes = profile === 'AEAD_AES_128_GCM' ? 12 : 14;
   const keys = {
     localMasterKey: nodeCrypto.randomBytes(16),
@@ -31,6 +41,9 @@ function peers(profile: SrtpProfile): { ours: SrtpSession; theirs: WeriftSrtpSes
         remoteSalt: keys.localMasterSalt,
       },
       crypto,
+      undefined,
+      undefined,
+      engine,
     ),
     theirs: new WeriftSrtpSession(config),
     theirControl: new SrtcpSession(config),
@@ -52,9 +65,13 @@ function hex(result: Uint8Array | number): string {
   return typeof result === 'number' ? `error ${String(result)}` : Buffer.from(result).toString('hex');
 }
 
-for (const profile of Object.keys(profileNumbers) as SrtpProfile[]) {
-  void t.test(`${profile}: the same bytes as werift`, (t) => {
-    const { ours, theirs } = peers(profile);
+const ways = (Object.keys(profileNumbers) as SrtpProfile[]).flatMap((profile) => [
+  { profile, by: 'primitives', chosen: null },
+  { profile, by: 'WebAssembly', chosen: engine },
+]);
+for (const { profile, by, chosen } of ways) {
+  void t.test(`${profile} by ${by}: the same bytes as werift`, (t) => {
+    const { ours, theirs } = peers(profile, chosen);
     let sequenceNumber = 65_000;
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 1300, size: 'max' }), (payload) => {
@@ -71,8 +88,8 @@ for (const profile of Object.keys(profileNumbers) as SrtpProfile[]) {
     t.end();
   });
 
-  void t.test(`${profile}: the same SRTCP as werift`, (t) => {
-    const { ours, theirControl } = peers(profile);
+  void t.test(`${profile} by ${by}: the same SRTCP as werift`, (t) => {
+    const { ours, theirControl } = peers(profile, chosen);
     const plain = Buffer.alloc(52, 0xab);
     plain[0] = 0x81;
     plain[1] = 200;
