@@ -37,7 +37,7 @@ const sansIo = {
 
 export default tseslint.config(
   // AssemblyScript is checked by its own compiler.
-  { ignores: ['dist', '.tap', 'data', 'tunnel-protocol/srtp/wasm'] },
+  { ignores: ['dist', '.tap', 'data', 'tunnel-protocol/srtp/wasm', 'bench/srtp/wasm'] },
   ...tseslint.configs.strictTypeChecked.map((config) => ({ ...config, files: ['**/*.ts'] })),
   {
     files: ['**/*.ts'],

@@ -4,6 +4,7 @@ import { benchIdle } from './idle/bench.ts';
 import { benchLink } from './lab/link-bench.ts';
 import { benchLadder } from './ladder/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
+import { benchSrtp } from './srtp/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
 import { benchTunnel } from './tunnel/bench.ts';
 import { benchTurn } from './turn/bench.ts';
@@ -19,6 +20,7 @@ export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>;
 
 export const benches = {
   sfu: benchSfu,
+  srtp: benchSrtp,
   tunnel: benchTunnel,
   aging: benchAging,
   turn: benchTurn,

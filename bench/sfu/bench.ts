@@ -1,55 +1,158 @@
 /**
- * What forwarding costs: one publisher, ten subscribers over UDP, all with DTLS-SRTP, at a fixed rate; CPU time of the
- * edge's process per packet sent, the share lost, and what a join costs.
+ * What forwarding costs. One publisher, ten (or a hundred) subscribers over UDP with DTLS-SRTP, AEAD_AES_128_GCM, packets of
+ * 1200 bytes with header extensions, the SFU's RTX history and feedback on. The edge has core 0 to itself, the clients
+ * core 1. The clients are real; their RTP is taken over (`socket-tap.ts`): packets are protected before the clock starts, and
+ * what arrives is counted by recvmmsg, so that one core of load can outrun one core of SFU.
+ *
+ * Throughput is what comes out while a window of packets is always under way; `frames` is the same with the bursts of
+ * real video frames, five packets at a time. The delay is that of half the throughput, evenly paced, from the load's
+ * sendmmsg to its recvmmsg. Plain werift forwarding runs in the same run, with the same load.
  */
 import type { BenchOptions } from '../benches.ts';
-import { figure, type Figure } from '../harness/result-file.ts';
-import { summarize } from '../harness/statistics.ts';
-import { startWorker } from '../harness/worker-process.ts';
 import type { CpuReading } from '../harness/cpu-meter.ts';
+import { against, figure, type Figure } from '../harness/result-file.ts';
+import { summarize } from '../harness/statistics.ts';
+import { startWorker, type WorkerProcess } from '../harness/worker-process.ts';
+import type { BlastOptions, BlastResult } from './blast.ts';
 
-const subscribers = 10;
-const perSecond = 500;
-const durationMs = 4000;
 /** 1200 bytes as a datagram: RTP header 12, MID extension 8, SRTP tag 16. */
 const payloadBytes = 1164;
+const window = 64;
+const frameBurst = 5;
+
+interface Load extends BlastOptions {
+  readonly packets: number;
+}
+
+/** Runs by figure. */
+class Samples {
+  readonly #values = new Map<string, number[]>();
+
+  add(name: string, value: number): void {
+    const values = this.#values.get(name) ?? [];
+    values.push(value);
+    this.#values.set(name, values);
+  }
+
+  figure(id: string, unit: string): Figure {
+    return figure(id, unit, summarize(this.#values.get(id) ?? []));
+  }
+
+  against(id: string, unit: string, name: string, theirs: string): Figure {
+    return against(this.figure(id, unit), name, summarize(this.#values.get(theirs) ?? []));
+  }
+}
 
 export async function benchSfu({ runs, progress }: BenchOptions): Promise<readonly Figure[]> {
-  const cpuUs: number[] = [];
-  const lostPercent: number[] = [];
-  const joinCpuMs: number[] = [];
+  const samples = new Samples();
+  await fanOut(10, 20_000, runs, samples, progress);
+  await fanOut(100, 2500, runs, samples, progress);
+  await weriftFanOut(10, 8000, runs, samples, progress);
+  return [
+    samples.against('sfu.fanout10.1200.pps', 'packets/s from one core', 'werift', 'werift.pps'),
+    samples.against('sfu.fanout10.1200.cpu_us', 'µs of CPU per packet sent', 'werift', 'werift.cpu_us'),
+    samples.figure('sfu.fanout10.1200.lost_percent', '% lost'),
+    samples.figure('sfu.frames10.1200.pps', 'packets/s from one core'),
+    samples.figure('sfu.fanout100.1200.pps', 'packets/s from one core'),
+    samples.figure('sfu.fanout100.1200.cpu_us', 'µs of CPU per packet sent'),
+    samples.figure('sfu.delay.half.p50_ms', 'ms'),
+    samples.figure('sfu.delay.half.p99_ms', 'ms'),
+    samples.figure('sfu.join.cpu_ms', 'ms of CPU per join'),
+    samples.figure('sfu.idle.rss_kib', 'KiB of memory per participant'),
+  ];
+}
+
+async function fanOut(
+  receivers: number,
+  packets: number,
+  runs: number,
+  samples: Samples,
+  progress: BenchOptions['progress'],
+): Promise<void> {
+  const id = `sfu.fanout${String(receivers)}.1200`;
   const server = startWorker(new URL('./server.js', import.meta.url), 0);
   const load = startWorker(new URL('./load.js', import.meta.url), 1);
   try {
     const url = await server.call('start');
+    const idle = (await server.call('begin').then(() => server.call('end'))) as CpuReading;
+    await server.call('begin');
+    await load.call('connect', { url, subscribers: receivers }, 240_000);
+    const joins = (await server.call('end')) as CpuReading;
+    samples.add('sfu.join.cpu_ms', joins.cpuUs / 1000 / (receivers + 1));
+    if (receivers === 100) samples.add('sfu.idle.rss_kib', (joins.rssBytes - idle.rssBytes) / 1024 / (receivers + 1));
     for (let run = 0; run <= runs; run++) {
-      progress(run === 0 ? 'warm-up' : `run ${String(run)} of ${String(runs)}`);
-      await server.call('begin');
-      await load.call('connect', { url, subscribers });
-      const joins = (await server.call('end')) as CpuReading;
-      // The first key frame opens every slot; only then does everything that is sent arrive.
-      await load.call('publish', { bytes: payloadBytes, perSecond, durationMs: 1000 });
-      await server.call('begin');
-      const { sent, received } = (await load.call('publish', { bytes: payloadBytes, perSecond, durationMs })) as {
-        sent: number;
-        received: number;
+      progress(`1 → ${String(receivers)}, ${run === 0 ? 'warm-up' : `run ${String(run)} of ${String(runs)}`}`);
+      const full = { packets, receivers, burst: 16, perSecond: 0, window };
+      const fast = await measure(server, load, full);
+      const frames =
+        receivers === 10 ? await measure(server, load, { ...full, burst: frameBurst, window: frameBurst }) : null;
+      const half = {
+        packets: Math.ceil(packets / 2),
+        receivers,
+        burst: 1,
+        perSecond: fast.pps / receivers / 2,
+        window,
       };
-      const forwarding = (await server.call('end')) as CpuReading;
-      await load.call('close');
+      const paced = receivers === 10 ? await measure(server, load, half) : null;
       if (run === 0) continue;
-      if (received === 0) throw new Error('no packet was forwarded');
-      cpuUs.push(forwarding.cpuUs / received);
-      lostPercent.push(100 * (1 - received / (sent * subscribers)));
-      joinCpuMs.push(joins.cpuUs / 1000 / (subscribers + 1));
+      samples.add(`${id}.pps`, fast.pps);
+      samples.add(`${id}.cpu_us`, fast.cpuUs);
+      samples.add(`${id}.lost_percent`, fast.lostPercent);
+      if (frames !== null) samples.add('sfu.frames10.1200.pps', frames.pps);
+      if (paced === null) continue;
+      samples.add('sfu.delay.half.p50_ms', paced.result.delayP50Ms);
+      samples.add('sfu.delay.half.p99_ms', paced.result.delayP99Ms);
     }
+    await load.call('close', undefined, 120_000);
     await server.call('stop');
   } finally {
     await Promise.all([load.stop(), server.stop()]);
   }
-  const id = `sfu.fanout${String(subscribers)}.1200`;
-  return [
-    figure(`${id}.cpu_us`, 'µs per packet sent', summarize(cpuUs)),
-    figure(`${id}.lost_percent`, '% lost', summarize(lostPercent)),
-    figure('sfu.join.cpu_ms', 'ms of CPU per join', summarize(joinCpuMs)),
-  ];
+}
+
+async function weriftFanOut(
+  receivers: number,
+  packets: number,
+  runs: number,
+  samples: Samples,
+  progress: BenchOptions['progress'],
+): Promise<void> {
+  const server = startWorker(new URL('./werift-server.js', import.meta.url), 0);
+  const load = startWorker(new URL('./load.js', import.meta.url), 1);
+  try {
+    const offer = await load.call('offerPublisher');
+    await load.call('answered', { name: 'publisher', sdp: await server.call('publisher', offer) });
+    for (let i = 0; i < receivers; i++) {
+      const name = `subscriber-${String(i)}`;
+      const sdp = await server.call('subscriber', await load.call('offerSubscriber', name));
+      await load.call('answered', { name, sdp });
+    }
+    await load.call('heardBy', receivers);
+    for (let run = 0; run <= runs; run++) {
+      progress(`werift 1 → ${String(receivers)}, ${run === 0 ? 'warm-up' : `run ${String(run)} of ${String(runs)}`}`);
+      const { pps, cpuUs } = await measure(server, load, { packets, receivers, burst: 16, perSecond: 0, window });
+      if (run === 0) continue;
+      samples.add('werift.pps', pps);
+      samples.add('werift.cpu_us', cpuUs);
+    }
+  } finally {
+    await Promise.all([load.stop(), server.stop()]);
+  }
+}
+
+async function measure(
+  server: WorkerProcess,
+  load: WorkerProcess,
+  options: Load,
+): Promise<{ pps: number; cpuUs: number; lostPercent: number; result: BlastResult }> {
+  await server.call('begin');
+  const result = (await load.call('blast', { ...options, bytes: payloadBytes }, 120_000)) as BlastResult;
+  const cpu = (await server.call('end')) as CpuReading;
+  if (result.received === 0) throw new Error('no packet was forwarded');
+  return {
+    pps: (result.received / result.ms) * 1000,
+    cpuUs: cpu.cpuUs / result.received,
+    lostPercent: 100 * (1 - result.received / (result.sent * options.receivers)),
+    result,
+  };
 }

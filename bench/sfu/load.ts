@@ -1,62 +1,114 @@
-/** Publishers and subscribers of the SFU bench: real Node clients over UDP with real DTLS-SRTP. */
-import { MediaStreamTrack, RtpHeader, RtpPacket } from 'werift';
+/** Publishers and subscribers of the SFU bench: real clients over UDP with real DTLS-SRTP, their RTP taken over by `socket-tap.ts`. */
+import { MediaStreamTrack, RTCPeerConnection, RtpHeader, RtpPacket, useVP8 } from 'werift';
 import { join, type NodeCall } from '../../client/index.ts';
 import { serveCommands } from '../harness/worker-process.ts';
+import { Arrivals, type BlastOptions, type BlastResult } from './blast.ts';
+import { endCapture, installTap, startCapture, takeOver } from './socket-tap.ts';
 
-const videoClockRate = 90_000;
 /** A VP8 payload descriptor of one byte with the start bit, then a frame header whose P bit says key frame (RFC 7741). */
 const keyFrameStart = Buffer.from([0x10, 0x00, 0x00, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01]);
+const deltaStart = Buffer.from([0x10, 0x01, 0x00]);
+const continuation = Buffer.from([0x00, 0x01, 0x00]);
+/** A frame of 1200-byte packets at 25 frames per second and 1.2 Mbit/s. */
+const packetsPerFrame = 5;
+const ticksPerFrame = 3600;
 
+installTap();
 const calls: NodeCall[] = [];
+const peers = new Map<string, RTCPeerConnection>();
+const arrivals = new Arrivals();
 let track: MediaStreamTrack | null = null;
-let received = 0;
+let write: (packet: RtpPacket) => void = () => undefined;
+let heard = 0;
+let sequence = 0;
 
 serveCommands({
-  /** One publisher of video and `subscribers` others in one room; resolves when all get its packets. */
+  /** `subscribers` people in one room, of whom another one publishes video; resolves when all get its packets. */
   async connect({ url, subscribers }: { url: string; subscribers: number }): Promise<void> {
     const publisher = await enter(url, 'publisher');
-    track = new MediaStreamTrack({ kind: 'video' });
-    await publisher.publish(track);
+    const camera = new MediaStreamTrack({ kind: 'video' });
+    track = camera;
+    await publisher.publish(camera);
+    write = (packet) => {
+      camera.writeRtp(packet);
+    };
     for (let i = 0; i < subscribers; i++) {
       const call = await enter(url, `subscriber-${String(i)}`);
       const watch = ({ track: remote }: { track: MediaStreamTrack }): void => {
-        remote.onReceiveRtp.subscribe(() => {
-          received++;
+        remote.onReceiveRtp.once(() => {
+          heard++;
         });
       };
       for (const event of call.tracks) watch(event);
       call.on('track', watch);
     }
-  },
-  /** Publishes packets of `bytes` payload bytes, evenly paced, and tells how many went out and came in. */
-  async publish({ bytes, perSecond, durationMs }: Record<'bytes' | 'perSecond' | 'durationMs', number>) {
-    const payload = Buffer.alloc(bytes, 7);
-    keyFrameStart.copy(payload);
-    received = 0;
-    const total = Math.round((perSecond * durationMs) / 1000);
-    const start = performance.now();
-    let sent = 0;
-    while (sent < total) {
-      const due = Math.min(total, Math.ceil(((performance.now() - start) * perSecond) / 1000));
-      for (; sent < due; sent++) {
-        const header = new RtpHeader({
-          payloadType: 96,
-          sequenceNumber: nextSequence(),
-          timestamp: Math.round((sent * videoClockRate) / perSecond) >>> 0,
-          ssrc: 1,
-          marker: true,
-        });
-        track?.writeRtp(new RtpPacket(header, payload));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    await settled();
-    return { sent, received };
+    await untilHeard(subscribers);
   },
   async close(): Promise<void> {
     await Promise.all(calls.splice(0).map((call) => call.leave()));
+    for (const peer of peers.values()) await peer.close();
+    peers.clear();
+    heard = 0;
+  },
+
+  /** The other way, for plain werift: offers are made here and answered there. */
+  async offerPublisher(): Promise<string> {
+    const peer = newPeer('publisher');
+    const camera = new MediaStreamTrack({ kind: 'video' });
+    const { sender } = peer.addTransceiver(camera, { direction: 'sendonly' });
+    write = (packet) => {
+      void sender.sendRtp(packet);
+    };
+    await peer.setLocalDescription(await peer.createOffer());
+    return peer.localDescription?.sdp ?? '';
+  },
+  async offerSubscriber(name: string): Promise<string> {
+    const peer = newPeer(name);
+    peer.addTransceiver('video', { direction: 'recvonly' });
+    peer.onTrack.subscribe((remote) => {
+      remote.onReceiveRtp.once(() => {
+        heard++;
+      });
+    });
+    await peer.setLocalDescription(await peer.createOffer());
+    return peer.localDescription?.sdp ?? '';
+  },
+  async answered({ name, sdp }: { name: string; sdp: string }): Promise<void> {
+    const peer = peers.get(name);
+    if (peer === undefined) throw new Error(`no peer ${name}`);
+    await peer.setRemoteDescription({ type: 'answer', sdp });
+    if (peer.connectionState !== 'connected') await peer.connectionStateChange.watch((state) => state === 'connected');
+  },
+  async heardBy(count: number): Promise<void> {
+    await untilHeard(count);
+  },
+
+  async blast({ packets, bytes, ...options }: BlastOptions & { packets: number; bytes: number }): Promise<BlastResult> {
+    takeOver((socket, sequenceNumber, ssrc) => {
+      arrivals.packet(socket, sequenceNumber, ssrc);
+    });
+    startCapture();
+    const payload = Buffer.alloc(bytes, 7);
+    for (let i = 0; i < packets; i++) {
+      writePacket(payload, i % packetsPerFrame === 0 ? deltaStart : continuation, i % packetsPerFrame);
+      if (i % 64 === 0) await new Promise(setImmediate);
+    }
+    await new Promise(setImmediate);
+    return arrivals.blast(endCapture(), options);
   },
 });
+
+function newPeer(name: string): RTCPeerConnection {
+  const peer = new RTCPeerConnection({
+    iceServers: [],
+    iceUseIpv6: false,
+    iceAdditionalHostAddresses: ['127.0.0.1'],
+    bundlePolicy: 'max-bundle',
+    codecs: { video: [useVP8({ payloadType: 96 })] },
+  });
+  peers.set(name, peer);
+  return peer;
+}
 
 async function enter(url: string, name: string): Promise<NodeCall> {
   const call = await join(url, { room: 'bench', name, rungs: ['udp'], insecure: true });
@@ -64,16 +116,31 @@ async function enter(url: string, name: string): Promise<NodeCall> {
   return call;
 }
 
-let sequence = 0;
-function nextSequence(): number {
-  sequence = (sequence + 1) & 0xffff;
-  return sequence;
+/** Key frames until everybody has got one. */
+async function untilHeard(count: number): Promise<void> {
+  const payload = Buffer.alloc(100, 7);
+  for (let tries = 0; heard < count; tries++) {
+    if (tries === 600) throw new Error(`only ${String(heard)} of ${String(count)} got a packet`);
+    writePacket(payload, keyFrameStart, packetsPerFrame - 1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
-/** Waits until nothing has come for 200 ms. */
-async function settled(): Promise<void> {
-  for (let before = -1; before !== received;) {
-    before = received;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+function writePacket(payload: Buffer, start: Buffer, place: number): void {
+  start.copy(payload);
+  sequence = (sequence + 1) & 0xffff;
+  const header = new RtpHeader({
+    payloadType: 96,
+    sequenceNumber: sequence,
+    timestamp: (Math.floor(performance.timeOrigin) + ticksPerFrame * frames(place)) >>> 0,
+    ssrc: 1,
+    marker: place === packetsPerFrame - 1,
+  });
+  write(new RtpPacket(header, Buffer.from(payload)));
+}
+
+let frameCount = 0;
+function frames(place: number): number {
+  if (place === 0 || track === null) frameCount++;
+  return frameCount;
 }
