@@ -1,4 +1,5 @@
 /** Every benchmark by the name that `npm run bench -- <name>` takes. */
+import { benchCluster } from './cluster/bench.ts';
 import type { Figure } from './harness/result-file.ts';
 import { benchIdle } from './idle/bench.ts';
 import { benchLink } from './lab/link-bench.ts';
@@ -6,6 +7,7 @@ import { benchLadder } from './ladder/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
 import { benchSrtp } from './srtp/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
+import { benchTrunk } from './trunk/bench.ts';
 import { benchTunnel } from './tunnel/bench.ts';
 import { benchTurn } from './turn/bench.ts';
 
@@ -24,6 +26,8 @@ export const benches = {
   tunnel: benchTunnel,
   aging: benchAging,
   turn: benchTurn,
+  trunk: benchTrunk,
+  cluster: benchCluster,
   idle: benchIdle,
   ladder: benchLadder,
   link: benchLink,

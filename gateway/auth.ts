@@ -24,6 +24,8 @@ export interface ResumeClaims {
   /** The SFU node that holds the session, and its epoch there. */
   readonly node: string;
   readonly epoch: number;
+  /** Whose session it is, for one who has to join again. */
+  readonly identity?: string;
 }
 
 /** RFC 7518 section 3.2 wants keys of HS256 at least as long as its hash. */
@@ -88,9 +90,9 @@ export class TokenAuthority {
   }
 
   issueResumeToken(claims: ResumeClaims): string {
-    const payload = Buffer.from(JSON.stringify([claims.session, claims.room, claims.node, claims.epoch])).toString(
-      'base64url',
-    );
+    const payload = Buffer.from(
+      JSON.stringify([claims.session, claims.room, claims.node, claims.epoch, claims.identity]),
+    ).toString('base64url');
     return `${payload}.${this.#seal(payload).toString('base64url')}`;
   }
 
@@ -102,13 +104,14 @@ export class TokenAuthority {
     const given = Buffer.from(seal, 'base64url');
     const expected = this.#seal(payload);
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) return null;
-    const [session, room, node, epoch] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
+    const [session, room, node, epoch, identity] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
       string,
       string,
       string,
       number,
+      string | null,
     ];
-    return { session, room, node, epoch };
+    return { session, room, node, epoch, ...(identity == null ? {} : { identity }) };
   }
 
   #seal(payload: string): Buffer {

@@ -24,6 +24,7 @@ export const settings = [
   'CLUSTER_CERT',
   'CLUSTER_KEY',
   'CLUSTER_CA',
+  'DRAIN_SECONDS',
   'STORAGE',
   'DATA_DIR',
   'REDIS_URL',
@@ -41,7 +42,6 @@ export const notSupportedYet: Partial<
   Record<Setting, { readonly feature: string; readonly harmless: readonly string[] }>
 > = {
   STORAGE: { feature: 'recording', harmless: [] },
-  REDIS_URL: { feature: 'the Redis directory', harmless: [] },
   KAFKA_BROKERS: { feature: 'telemetry to Kafka', harmless: [] },
 };
 

@@ -149,7 +149,6 @@ t.test('files that cannot be used', (t) => {
 t.test('what is not built yet is refused, not ignored', (t) => {
   for (const [name, value] of Object.entries({
     SALLYPORT_KAFKA_BROKERS: 'kafka:9092',
-    SALLYPORT_REDIS_URL: 'redis://localhost',
     SALLYPORT_STORAGE: 's3://bucket',
   })) {
     t.match(faults({ [name]: value }), [new RegExp(`^${name}: .* is not supported yet by this version`)], name);
@@ -163,7 +162,17 @@ t.test('an SFU elsewhere needs what proves the two ends to each other', (t) => {
   t.same(faults({ SALLYPORT_UPSTREAM: 'embedded' }), []);
   t.same(faults({ ...secrets, ...upstream }), []);
   t.match(faults(upstream), [/^SALLYPORT_CLUSTER_SECRET: is needed/, /^SALLYPORT_SECRET: is needed/]);
-  t.match(faults({ ...secrets, SALLYPORT_UPSTREAM: 'trunk://sfu.example' }), [/^SALLYPORT_UPSTREAM: must be embedded/]);
+  const redis = { SALLYPORT_REDIS_URL: 'rediss://user:pass@redis.example:6380' };
+  t.same(faults({ ...secrets, ...redis }), []);
+  t.match(faults({ ...secrets, ...redis, SALLYPORT_UPSTREAM: 'embedded' }), [/^SALLYPORT_UPSTREAM: is embedded/]);
+  t.match(faults({ ...secrets, SALLYPORT_UPSTREAM: 'cluster' }), [/^SALLYPORT_UPSTREAM: is cluster, which needs/]);
+  t.match(faults({ ...secrets, SALLYPORT_REDIS_URL: 'http://:secret@x' }), [
+    /^SALLYPORT_REDIS_URL: must be redis:\/\//,
+  ]);
+  t.match(faults({ SALLYPORT_DRAIN_SECONDS: 'soon' }), [/^SALLYPORT_DRAIN_SECONDS: must be a number/]);
+  t.match(faults({ ...secrets, SALLYPORT_UPSTREAM: 'trunk://sfu.example' }), [
+    /^SALLYPORT_UPSTREAM: must be embedded, cluster/,
+  ]);
   t.match(faults({ SALLYPORT_TRUNK_PORT: '7000' }), [/^SALLYPORT_TRUNK_PORT: is for SFU nodes/]);
   t.match(faults({ SALLYPORT_CLUSTER_CERT: 'c' }), [/^SALLYPORT_CLUSTER_CERT: needs CLUSTER_KEY and CLUSTER_CA/]);
   t.end();

@@ -56,13 +56,20 @@ export interface Config {
   readonly trunk: { readonly host: string; readonly port: number } | null;
   /** Which SFU an edge uses. */
   readonly upstream: UpstreamChoice;
+  /** The directory that edges and SFU nodes share; several are the nodes of one Redis Cluster. Null: there is none. */
+  readonly redisUrls: readonly string[] | null;
+  /** How long a SIGTERM waits for sessions to go to other edges. */
+  readonly drainSeconds: number;
   /** By what edges and SFU nodes know each other: a secret, certificates, or both; null where there are no others. */
   readonly cluster: TrunkCredentials | null;
   readonly logLevel: LogLevel;
 }
 
 export type UpstreamChoice =
-  { readonly kind: 'embedded' } | { readonly kind: 'trunk'; readonly host: string; readonly port: number };
+  | { readonly kind: 'embedded' }
+  /** The SFU nodes that the directory knows. */
+  | { readonly kind: 'cluster' }
+  | { readonly kind: 'trunk'; readonly host: string; readonly port: number };
 
 export interface ConfigSources {
   /** `sfu`: an SFU node without an edge; an edge if absent. */
@@ -119,6 +126,8 @@ export function loadConfig(sources: ConfigSources): Config {
     relayAllow: read.relayAllow(),
     trunk: read.trunk(sources.role ?? 'edge'),
     upstream: read.upstream(),
+    redisUrls: read.redisUrls(),
+    drainSeconds: read.seconds('DRAIN_SECONDS', 600),
     cluster: read.cluster(sources.readFile),
     logLevel: read.choice('LOG_LEVEL', logLevels, 'info'),
   };
@@ -286,14 +295,32 @@ class Reader {
   }
 
   upstream(): UpstreamChoice {
-    const text = this.text('UPSTREAM') ?? 'embedded';
-    if (text === 'embedded') return { kind: 'embedded' };
+    const text = this.text('UPSTREAM') ?? (this.text('REDIS_URL') === null ? 'embedded' : 'cluster');
+    if (text === 'embedded' || text === 'cluster') return { kind: text };
     const authority = text.startsWith('trunk://') ? parseAuthority(text.slice('trunk://'.length)) : null;
     if (authority?.port != null) {
       return { kind: 'trunk', host: authority.host.replace(/^\[|\]$/g, ''), port: authority.port };
     }
-    this.#bad('UPSTREAM', 'must be embedded, or trunk://host:port');
+    this.#bad('UPSTREAM', 'must be embedded, cluster, or trunk://host:port');
     return { kind: 'embedded' };
+  }
+
+  redisUrls(): Config['redisUrls'] {
+    const urls = this.#list('REDIS_URL');
+    for (const url of urls) {
+      const isOne = URL.canParse(url) && ['redis:', 'rediss:'].includes(new URL(url).protocol);
+      // It may hold a password, so it is not repeated.
+      if (!isOne) this.#fault('REDIS_URL', 'must be redis:// or rediss:// URLs, separated by commas');
+    }
+    return urls.length === 0 ? null : urls;
+  }
+
+  seconds(setting: Setting, fallback: number): number {
+    const text = this.text(setting);
+    if (text === null) return fallback;
+    if (/^[0-9]{1,5}$/.test(text)) return Number(text);
+    this.#bad(setting, 'must be a number of seconds, up to 99999');
+    return fallback;
   }
 
   cluster(readFile: (file: string) => string): TrunkCredentials | null {
@@ -313,7 +340,13 @@ class Reader {
   }
 
   /** What only several settings together can get wrong. */
-  checkCluster({ trunk, upstream, cluster, secret }: Config): void {
+  checkCluster({ trunk, upstream, redisUrls, cluster, secret }: Config): void {
+    if (upstream.kind === 'cluster' && redisUrls === null) {
+      this.#fault('UPSTREAM', 'is cluster, which needs SALLYPORT_REDIS_URL: SFU nodes are found there');
+    }
+    if (upstream.kind === 'embedded' && trunk === null && redisUrls !== null) {
+      this.#fault('UPSTREAM', 'is embedded, so others cannot reach the SFU: with SALLYPORT_REDIS_URL, leave it out');
+    }
     const hasOthers = trunk !== null || upstream.kind !== 'embedded';
     if (hasOthers && cluster === null) {
       this.#fault('CLUSTER_SECRET', 'is needed where edges and SFU nodes are different processes (or CLUSTER_CERT)');

@@ -3,11 +3,13 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import { createTurnCredentials } from '../turn/index.ts';
+import { hostOf } from './addresses.ts';
 import { Admin } from './admin.ts';
 import { TokenAuthority } from './auth.ts';
 import type { Config } from './config.ts';
 import { GatewayCounters } from './counters.ts';
-import { InMemoryDirectory } from './directory.ts';
+import { openCluster } from './cluster.ts';
+import type { Directory } from './directory/index.ts';
 import { edgeCertificates, edgeSecret, warnOfRisks } from './edge-credentials.ts';
 import type { HttpEngine } from './engine/index.ts';
 import { IceTcp } from './ice-tcp.ts';
@@ -18,6 +20,7 @@ import { Metrics } from './metrics.ts';
 import { Origins } from './origins.ts';
 import { Page } from './page.ts';
 import { createPublicApplication } from './public-application.ts';
+import { packageVersion } from './package-version.ts';
 import { PublicPort } from './public-port.ts';
 import { RateLimiter, type RateLimit } from './rate-limit.ts';
 import { roomsRoutes } from './rooms-api.ts';
@@ -27,7 +30,14 @@ import { TunnelHttp } from './tunnel-http.ts';
 import { TunnelWebSocket } from './tunnel-websocket.ts';
 import { TurnService } from './turn-service.ts';
 import { UdpMedia } from './udp.ts';
-import { EmbeddedUpstream, FixedLocator, TrunkUpstream, type Upstream, type UpstreamEvents } from './upstream/index.ts';
+import {
+  EmbeddedUpstream,
+  FixedLocator,
+  type NodeLocator,
+  TrunkUpstream,
+  type Upstream,
+  type UpstreamEvents,
+} from './upstream/index.ts';
 import { openMediaPort, openTurnPort } from './udp-ports.ts';
 
 export interface EdgeDeps {
@@ -39,6 +49,8 @@ export interface EdgeDeps {
   /** System calls that Node does not offer; by default `loadLibc()`. Null: everything by Node's own means. */
   readonly libc?: Libc | null;
   readonly limits?: Partial<EdgeLimits>;
+  /** In place of the one that the configuration names. */
+  readonly directory?: Directory;
 }
 
 export interface EdgeLimits {
@@ -92,7 +104,8 @@ const sweepIntervalMs = 5000;
 /** Of what counts its time in seconds: TURN, and connections that carry ICE. */
 const tickIntervalMs = 1000;
 const drainPollMs = 250;
-const defaultDrainMs = 600_000;
+/** Clients of a draining edge leave it within so long, each at a moment of its own. */
+const maxSpreadMs = 5000;
 const closeFramesMs = 500;
 const turnCredentialSeconds = 86_400;
 const turnRealm = 'sallyport';
@@ -106,12 +119,15 @@ class EdgeProcess implements Edge {
   readonly #pageFolder: string;
   readonly #limits: EdgeLimits;
   readonly #createSfu: typeof createSfu;
+  readonly #directory: Directory | undefined;
   readonly #libc: Libc | null;
   readonly #counters = new GatewayCounters();
   /** What `close` has to undo, in the order it was done. */
   readonly #undo: (() => Promise<void> | void)[] = [];
   #resolveClosed: () => void = () => undefined;
   #sessions: () => number = () => 0;
+  /** Tells clients to go to other edges, where there are any. */
+  #sendElsewhere: (spreadMs: number) => void = () => undefined;
   #ready = false;
   #draining = false;
   #starting: Promise<EdgeInfo> | null = null;
@@ -123,6 +139,7 @@ class EdgeProcess implements Edge {
     this.#pageFolder = deps.pageFolder ?? fileURLToPath(new URL('../client/page/', import.meta.url));
     this.#limits = { ...defaultLimits, ...deps.limits };
     this.#createSfu = deps.createSfu ?? createSfu;
+    this.#directory = deps.directory;
     this.#libc = deps.libc === undefined ? loadLibc() : deps.libc;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -150,6 +167,7 @@ class EdgeProcess implements Edge {
       this.#draining = true;
       const deadline = performance.now() + deadlineMs;
       this.#log.info({ sessions: this.#sessions(), deadlineMs }, 'draining: no new sessions');
+      this.#sendElsewhere(Math.min(maxSpreadMs, deadlineMs / 2));
       while (this.#closing === null && this.#sessions() > 0 && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, drainPollMs));
       }
@@ -189,8 +207,21 @@ class EdgeProcess implements Edge {
     if (page.isEmpty) log.warn({}, 'the page is not built, so there is nothing at /');
     warnOfRisks(config, secret, log);
 
-    const directory = new InMemoryDirectory();
-    this.#undo.push(() => directory.close());
+    let port = 0;
+    const cluster = openCluster(config, {
+      log,
+      ...(this.#directory === undefined ? {} : { directory: this.#directory }),
+      self: () => ({
+        url: urlOf(config, port),
+        load: this.#sessions(),
+        version: packageVersion(),
+        draining: this.#draining,
+      }),
+    });
+    if (cluster !== null) {
+      this.#undo.push(() => cluster.close());
+      await cluster.view.read();
+    }
     let media: Upstream | null = null;
     let turnEnds: (sessionId: string) => void = () => undefined;
     let metrics: Metrics | null = null;
@@ -214,13 +245,18 @@ class EdgeProcess implements Edge {
     let relayTo: (addresses: readonly Candidate[]) => void = () => undefined;
     const upstream = await this.#openUpstream(
       candidates,
+      cluster?.view ?? null,
       {
-        rungMoved: (move) => metrics?.rungMoved(move),
+        rungMoved: (move, sessionId) => {
+          metrics?.rungMoved(move);
+          cluster?.sessions.rungMoved(sessionId, move.to);
+        },
         sessionEnded: (sessionId) => {
           turnEnds(sessionId);
+          cluster?.sessions.ended(sessionId);
         },
-        taken: () => undefined,
-        left: () => undefined,
+        taken: (sessionId, node, take) => cluster?.sessions.taken(sessionId, node, take),
+        left: (sessionId) => cluster?.sessions.left(sessionId),
       },
       (addresses) => {
         relayTo(addresses);
@@ -277,14 +313,19 @@ class EdgeProcess implements Edge {
     const origins = new Origins(config.origins);
     const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters });
     const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, now });
+    this.#sendElsewhere = (spreadMs) => {
+      const edges = cluster?.view.otherEdges().map(({ url }) => url) ?? [];
+      if (edges.length === 0) return;
+      tunnel.drain(edges, spreadMs);
+      tunnelHttp.drain(edges, spreadMs);
+    };
     const refused = counters.refuse.bind(counters);
-    let port = 0;
     const application = createPublicApplication({
       routes: [
         ...sessionRoutes({
           upstream,
           tokens,
-          directory,
+          otherEdges: () => cluster?.view.otherEdges().map(({ url }) => url) ?? [],
           auth: config.auth,
           sessionGraceMs: limits.sessionGraceMs,
           publicHost: config.publicHost,
@@ -316,7 +357,14 @@ class EdgeProcess implements Edge {
     this.#undo.push(() => publicTcp.close());
     this.#undo.push(() => this.#endSessions(upstream, [tunnel, tunnelHttp]));
 
-    const figures = new Metrics({ counters, sfu: upstream, directory, turn, iceTcp, demux: publicTcp.demux });
+    const figures = new Metrics({
+      counters,
+      sfu: upstream,
+      directory: cluster?.directory ?? inProcess,
+      turn,
+      iceTcp,
+      demux: publicTcp.demux,
+    });
     metrics = figures;
     this.#undo.push(() => {
       figures.close();
@@ -334,8 +382,8 @@ class EdgeProcess implements Edge {
     this.#repeat(sweepIntervalMs, () => {
       tunnel.checkStalled(now());
       tunnelHttp.sweep(now());
-      directory.sweep((sessionId) => upstream.sessionLives(sessionId));
     });
+    await cluster?.view.start();
     const { engine } = publicTcp;
     return {
       engine,
@@ -351,13 +399,14 @@ class EdgeProcess implements Edge {
   /** The SFU of this process, or a trunk to one elsewhere. */
   async #openUpstream(
     candidates: readonly Candidate[],
+    view: NodeLocator | null,
     events: UpstreamEvents,
     nodeReached: (candidates: readonly Candidate[]) => void,
   ): Promise<Upstream> {
     const { edgeId, upstream, cluster } = this.#config;
     const log = this.#log;
-    if (upstream.kind === 'trunk' && cluster !== null) {
-      const locator = new FixedLocator(upstream.host, upstream.port);
+    const locator = upstream.kind === 'trunk' ? new FixedLocator(upstream.host, upstream.port) : view;
+    if (upstream.kind !== 'embedded' && cluster !== null && locator !== null) {
       return new TrunkUpstream(
         { edgeId, credentials: cluster, candidates },
         { locator, events, log, now, nodeReached },
@@ -402,7 +451,7 @@ class EdgeProcess implements Edge {
       metrics,
       ready: () => this.#ready && !this.#draining,
       drain: () => {
-        void this.drain(defaultDrainMs);
+        void this.drain(1000 * this.#config.drainSeconds);
       },
       log: this.#log,
     });
@@ -418,6 +467,14 @@ class EdgeProcess implements Edge {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
+}
+
+/** Where there is no other process, there is nobody to look for. */
+const inProcess = { up: true };
+
+/** Where clients reach this edge, and not another one behind the same name. */
+function urlOf({ publicAddresses }: Config, port: number): string {
+  return `https://${hostOf(publicAddresses[0] ?? '127.0.0.1')}:${String(port)}`;
 }
 
 function now(): number {

@@ -5,7 +5,6 @@ import { parseAuthority } from './addresses.ts';
 import type { JoinGrant, TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
 import type { AuthMode, Config } from './config.ts';
-import type { Directory } from './directory.ts';
 import type { RequestHead } from './engine/index.ts';
 import { maxJsonBytes, readJsonObject } from './json-body.ts';
 import { isName, isRoomName } from './names.ts';
@@ -20,7 +19,8 @@ const maxClientTextLength = 64;
 export interface SessionsDeps {
   readonly upstream: Upstream;
   readonly tokens: TokenAuthority;
-  readonly directory: Directory;
+  /** Where other edges are, `https://host:port`, for when this one goes away. */
+  readonly otherEdges: () => readonly string[];
   readonly auth: AuthMode;
   readonly sessionGraceMs: number;
   readonly publicHost: Config['publicHost'];
@@ -46,6 +46,8 @@ interface SessionBody {
   readonly room: string;
   readonly token: string | null;
   readonly name: string | null;
+  /** The resume token of a session that was lost. */
+  readonly rejoin: string | null;
 }
 
 const openGrant = { identity: null, name: null, can: ['publish', 'subscribe', 'data'], hidden: false } as const;
@@ -106,7 +108,6 @@ class Sessions {
     if (claims.session !== params['id']) {
       return this.#refuse(problem('not-permitted', 'The resume token is that of another session.'));
     }
-    await this.#deps.directory.removeSession(claims.session);
     try {
       if (await this.#deps.upstream.endSession(claims)) return emptyReply;
     } catch (error) {
@@ -116,9 +117,9 @@ class Sessions {
   }
 
   async #admit(wanted: SessionBody, grant: JoinGrant, place: Place): Promise<HttpReply> {
-    const { upstream, directory, tokens, sessionGraceMs, turnUdpPort, turnCredentials } = this.#deps;
+    const { upstream, otherEdges, tokens, sessionGraceMs, turnUdpPort, turnCredentials } = this.#deps;
     const sessionId = randomBytes(16).toString('base64url');
-    const identity = grant.identity ?? `guest-${randomBytes(4).toString('hex')}`;
+    const identity = grant.identity ?? this.#identityBefore(wanted) ?? `guest-${randomBytes(4).toString('hex')}`;
     let opened: OpenedSession;
     try {
       opened = await upstream.openSession({
@@ -138,10 +139,9 @@ class Sessions {
       throw error;
     }
     const { node, epoch } = opened;
-    await directory.putSession(sessionId, node);
     return jsonReply(201, {
       sessionId,
-      resumeToken: tokens.issueResumeToken({ session: sessionId, room: wanted.room, node, epoch }),
+      resumeToken: tokens.issueResumeToken({ session: sessionId, room: wanted.room, node, epoch, identity }),
       iceServers: [{ urls: turnUrls(place, turnUdpPort()), ...turnCredentials(sessionId) }],
       tunnel: {
         websocket: `wss://${authority(place)}/tunnel/v1/ws`,
@@ -149,8 +149,15 @@ class Sessions {
         httpStream: `https://${authority(place)}/tunnel/v1/stream`,
         longPoll: `https://${authority(place)}/tunnel/v1/poll`,
       },
+      edges: otherEdges(),
       policy: { sessionGraceMs },
     });
+  }
+
+  /** A guest whose SFU node was lost is the same guest in the next session. */
+  #identityBefore({ room, rejoin }: SessionBody): string | null {
+    const claims = rejoin === null ? null : this.#deps.tokens.verifyResumeToken(rejoin);
+    return claims?.room === room ? (claims.identity ?? null) : null;
   }
 
   async #grant(wanted: SessionBody): Promise<JoinGrant | Problem> {
@@ -206,7 +213,7 @@ function turnUrls({ host, port }: Place, udpPort: number): readonly string[] {
 function readBody(bytes: Uint8Array): SessionBody | Problem {
   const body = readJsonObject(bytes);
   if (body instanceof Problem) return body;
-  const { room, token, name, client } = body;
+  const { room, token, name, rejoin, client } = body;
   if (typeof room !== 'string' || !isRoomName(room)) {
     return problem('bad-request', '"room" must be a text of 1 to 64 printable characters.');
   }
@@ -214,10 +221,16 @@ function readBody(bytes: Uint8Array): SessionBody | Problem {
   if (name !== undefined && (typeof name !== 'string' || !isName(name))) {
     return problem('bad-request', '"name" must be a text of 1 to 64 printable characters.');
   }
+  if (rejoin !== undefined && typeof rejoin !== 'string') return problem('bad-request', '"rejoin" must be a text.');
   if (!isClient(client)) {
     return problem('bad-request', '"client" must be an object with the texts "kind" and "version".');
   }
-  return { room, token: token === undefined || token === '' ? null : token, name: name ?? null };
+  return {
+    room,
+    token: token === undefined || token === '' ? null : token,
+    name: name ?? null,
+    rejoin: rejoin ?? null,
+  };
 }
 
 function isClient(value: unknown): boolean {

@@ -2,11 +2,14 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import type { Path } from '../tunnel-protocol/index.ts';
+import { isWildcard } from './addresses.ts';
 import { Admin } from './admin.ts';
 import type { Config } from './config.ts';
 import { newTraffic, type Traffic } from './counters.ts';
 import { loadLibc, type Libc } from './libc/index.ts';
 import { adminPort, mediaPort, trunkPort, withAdvice } from './listeners.ts';
+import { NodeLeases, RedisDirectory, type Directory } from './directory/index.ts';
+import { packageVersion } from './package-version.ts';
 import { addressesForUdp, localAddresses } from './local-addresses.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import { RateLimiter } from './rate-limit.ts';
@@ -21,6 +24,8 @@ export interface SfuNodeDeps {
   /** By default `loadLibc()`. Null: everything by Node's own means. */
   readonly libc?: Libc | null;
   readonly limits?: Partial<SfuNodeLimits>;
+  /** In place of the one that the configuration names. */
+  readonly directory?: Directory;
 }
 
 export interface SfuNodeLimits {
@@ -49,7 +54,6 @@ export interface SfuNode {
 const defaultLimits: SfuNodeLimits = { maxParticipantsPerRoom: 200, sessionGraceMs: 30_000 };
 const strangers = { burst: 400, perSecond: 200 };
 const drainPollMs = 250;
-const defaultDrainMs = 600_000;
 /** Close frames have to get over the trunk and to the clients. */
 const closeFramesMs = 300;
 
@@ -143,6 +147,7 @@ class NodeProcess implements SfuNode {
     const udpPort = await withAdvice(mediaPort, () => udp.listen(addresses, wantedUdp));
     const candidates = publicAddresses.map((address): Candidate => ({ transport: 'udp', address, port: udpPort }));
     let server: TrunkServer | null = null;
+    let leases: NodeLeases | null = null;
     const sfu = (this.#deps.createSfu ?? createSfu)(
       { nodeId, candidates, ufragPrefix: ufragPrefixOf(nodeId), ...limits },
       {
@@ -166,7 +171,7 @@ class NodeProcess implements SfuNode {
         sfu,
         log: this.#log,
         now,
-        admit: () => Promise.resolve(this.#draining ? 'draining' : 'ok'),
+        admit: (room) => leases?.admit(room) ?? Promise.resolve(this.#draining ? 'draining' : 'ok'),
       },
     );
     server = trunks;
@@ -183,13 +188,45 @@ class NodeProcess implements SfuNode {
       metrics,
       ready: () => this.#ready && !this.#draining,
       drain: () => {
-        void this.drain(defaultDrainMs);
+        void this.drain(1000 * this.#config.drainSeconds);
       },
       log: this.#log,
     });
     this.#undo.push(() => admin.close());
     const openAdminPort = await withAdvice(adminPort, () => admin.listen(adminHost, this.#config.adminPort));
     const openTrunkPort = await withAdvice(trunkPort, () => trunks.listen(trunk.host, trunk.port));
+    const { redisUrls, region } = this.#config;
+    const directory =
+      this.#deps.directory ?? (redisUrls === null ? null : new RedisDirectory({ urls: redisUrls, log: this.#log }));
+    if (directory !== null) {
+      const instance = randomBytes(8).toString('hex');
+      const host = isWildcard(trunk.host) ? (publicAddresses[0] ?? '127.0.0.1') : trunk.host;
+      const held = new NodeLeases({
+        directory,
+        node: () => ({
+          id: nodeId,
+          instance,
+          host,
+          port: openTrunkPort,
+          region,
+          load: this.#sessions(),
+          version: packageVersion(),
+          draining: this.#draining,
+        }),
+        rooms: () => sfu.rooms().map(({ room }) => room),
+        lost: (room) => {
+          this.#log.warn({ sessions: sfu.leaveRoom(room) }, 'another node held a room of this one first');
+        },
+        wallClock: Date.now,
+        random: Math.random,
+      });
+      leases = held;
+      this.#undo.push(async () => {
+        await held.close();
+        await directory.close();
+      });
+      await held.start();
+    }
     return { nodeId, trunkPort: openTrunkPort, udpPort, adminPort: openAdminPort };
   }
 }

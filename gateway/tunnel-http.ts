@@ -15,6 +15,7 @@ import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
 import { BodyCollector } from './body-collector.ts';
 import type { GatewayCounters } from './counters.ts';
+import { hintDrain } from './drain-hint.ts';
 import type { ExchangeEvents, HttpExchange, Reaction, RequestHead, StreamReaction } from './engine/index.ts';
 import { ExchangePath } from './exchange-path.ts';
 import { FlushQueue } from './flush-queue.ts';
@@ -116,6 +117,11 @@ export class TunnelHttp {
     const claims = this.#sessionOf(bearerToken(head));
     if (claims instanceof Problem) return this.#refusing(carrier, head, claims);
     return { stream: (exchange) => this.#serve(incoming, claims, exchange) };
+  }
+
+  /** Tells all clients to go on at one of these edges. */
+  drain(edges: readonly string[], spreadMs: number): void {
+    hintDrain(this.#open, edges, spreadMs);
   }
 
   /** To be called every few seconds. */

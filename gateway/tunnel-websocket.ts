@@ -3,6 +3,7 @@ import { classifyDatagram, datagramClass, maxMessageBytes, type Path } from '../
 import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
 import type { GatewayCounters } from './counters.ts';
+import { hintDrain } from './drain-hint.ts';
 import type { EngineSocket, RequestHead, SocketEvents, UpgradeDecision, WebSocketRoute } from './engine/index.ts';
 import { FlushQueue } from './flush-queue.ts';
 import type { Origins } from './origins.ts';
@@ -62,6 +63,16 @@ export class TunnelWebSocket implements WebSocketRoute {
     counters.tunnelsRefused++;
     return { accept: false, reply: problemReply(problem('no-tunnel', 'Open the WebSocket of the session first.')) };
   };
+
+  /** Tells all clients to go on at one of these edges. */
+  drain(edges: readonly string[], spreadMs: number): void {
+    const mains = [...this.#mains.values()].flatMap((of) => [...of]);
+    hintDrain(
+      mains.map(({ path }) => path).filter(({ isSessions }) => isSessions),
+      edges,
+      spreadMs,
+    );
+  }
 
   /** To be called every few seconds. */
   checkStalled(nowMs: number): void {

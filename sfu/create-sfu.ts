@@ -27,6 +27,8 @@ const closeCodeOfEnd: Readonly<Record<EndReason, CloseCode>> = {
   'room-ended': 'room-ended',
   expired: 'session-ended',
   shutdown: 'draining',
+  // The client is to ask for a new session.
+  moved: 'unknown-session',
   'protocol-error': 'protocol-error',
 };
 
@@ -190,6 +192,12 @@ class SfuNode implements Sfu {
     if (reason === 'expired') this.#counters.sfu.sessions_expired++;
     this.#deps.onSessionEnd?.(sessionId);
     return true;
+  }
+
+  leaveRoom(name: string): number {
+    const sessions = [...(this.#rooms.get(name)?.sessions ?? [])];
+    for (const { session } of sessions) this.endSession(session.sessionId, 'moved');
+    return sessions.length;
   }
 
   rooms(): readonly RoomSummary[] {

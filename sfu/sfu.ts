@@ -78,7 +78,7 @@ export interface RoomSummary {
 }
 
 /** What ended a session, as metrics and clients see it. */
-export type EndReason = 'left' | 'kicked' | 'room-ended' | 'expired' | 'shutdown' | 'protocol-error';
+export type EndReason = 'left' | 'kicked' | 'room-ended' | 'expired' | 'shutdown' | 'moved' | 'protocol-error';
 
 export interface Sfu {
   start(): Promise<void>;
@@ -102,6 +102,8 @@ export interface Sfu {
    */
   receive(path: Path, datagram: Uint8Array): void;
   endSession(sessionId: string, reason: EndReason): boolean;
+  /** Ends all sessions of the room: another node holds it, and clients that join again come there. Returns how many. */
+  leaveRoom(room: string): number;
   /** Those who have joined; `hidden` ones, too. */
   rooms(): readonly RoomSummary[];
   room(name: string): RoomSummary | undefined;

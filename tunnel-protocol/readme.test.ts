@@ -92,7 +92,7 @@ const sampleFrames: ControlFrame[] = [
   { type: 'pong', id: 0x61626364, echoedTime: 0x71727374, time: 0x81828384 },
   { type: 'signal', first: true, last: false, sequence: 0x51525354, payload: Uint8Array.of(1, 2, 3) },
   { type: 'close', wire: 4242, reason: 'why' },
-  { type: 'drain', retryAfterMs: 0x91929394, spreadMs: 0xa1a2a3a4 },
+  { type: 'drain', retryAfterMs: 0x91929394, spreadMs: 0xa1a2a3a4, where: 'https://b.example' },
   { type: 'credit', flags: fragmentFlag.first, held: 0xb1b2, received: 0xc1c2c3c4, time: 0xd1d2d3d4 },
   {
     type: 'report',
@@ -110,6 +110,7 @@ const sampleFrames: ControlFrame[] = [
 function pack(layout: string, frame: ControlFrame): Uint8Array {
   const tails: Record<string, Uint8Array> = {
     payload: frame.type === 'signal' ? frame.payload : new Uint8Array(0),
+    where: Buffer.from(frame.type === 'drain' ? (frame.where ?? '') : ''),
     reason: Buffer.from(frame.type === 'close' ? frame.reason : ''),
   };
   const fields: Record<string, unknown> = { ...frame, type: controlType[frame.type], flags: fragmentFlag.first };

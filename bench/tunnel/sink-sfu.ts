@@ -51,6 +51,7 @@ export function createSinkSfu(): SinkSfu {
       }
     },
     endSession: () => true,
+    leaveRoom: () => 0,
     rooms: () => [],
     room: () => undefined,
     kick: () => undefined,

@@ -3,6 +3,7 @@ import type { ControlRung, ExchangeCarrier, FlowLimits } from '../../tunnel-prot
 import { controlRungs } from '../../tunnel-protocol/index.ts';
 import type { ClientClock } from '../clock.ts';
 import type { ClientError } from '../errors.ts';
+import type { EdgeRing } from './edge-ring.ts';
 import type { OpenConnection } from './control-connection.ts';
 import type { OpenExchange } from './exchange-connection.ts';
 import type { ExchangeFetch } from './exchange-fetch.ts';
@@ -18,6 +19,8 @@ export interface CarrierOptions {
   /** Of the WebSocket for audio beside it; audio goes with all else where it is null or absent. */
   readonly audioUrl?: string | null | undefined;
   readonly resumeToken: string;
+  /** Where else the session can be served; the URLs alone if absent. */
+  readonly edges?: EdgeRing | undefined;
   readonly openSocket: OpenTunnelSocket;
   /** The HTTP tunnels; WebSocket alone if absent. */
   readonly http?: HttpCarriers | undefined;
@@ -43,12 +46,13 @@ export interface HttpCarriers {
 }
 
 export function openCarriers(options: CarrierOptions, clock: ClientClock): ReadonlyMap<ControlRung, OpenConnection> {
-  const { url, audioUrl, resumeToken, openSocket, http, flow } = options;
+  const { url, audioUrl, resumeToken, openSocket, http, flow, edges } = options;
+  const now = (target: string): string => edges?.at(target) ?? target;
   const all = new Map<ControlRung, OpenConnection>();
   const webSocket =
     (target: string): OpenTunnelConnection =>
     (events) =>
-      new TunnelConnection(openSocket(target, tunnelSubprotocols(resumeToken)), clock, events, flow);
+      new TunnelConnection(openSocket(now(target), tunnelSubprotocols(resumeToken)), clock, events, flow);
   const openMain = webSocket(url);
   all.set(
     'websocket',
@@ -65,7 +69,7 @@ export function openCarriers(options: CarrierOptions, clock: ClientClock): Reado
     ): OpenConnection =>
     (events) => {
       generation += 1;
-      const fixed = { carrier, url: target, resumeToken, fetch, generation, clock, flow };
+      const fixed = { carrier, url: now(target), resumeToken, fetch, generation, clock, flow };
       const how = { http2: isHttp2?.() ?? false, streamUpload: streamsUploads ?? false };
       return open({ ...fixed, ...how, ...(explain === undefined ? {} : { explain }) }, events);
     };

@@ -310,7 +310,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
         this.emit('report', event.report);
         return;
       case 'drain':
-        this.#scheduleMove(event.retryAfterMs + event.spreadMs * (this.#options.random ?? Math.random)());
+        this.#scheduleMove(event.retryAfterMs + event.spreadMs * (this.#options.random ?? Math.random)(), event.where);
         return;
       case 'silent':
         this.#connections.drop({ wire: closeCodes.idle.wire, reason: 'nothing was heard' });
@@ -361,10 +361,11 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   }
 
   /** The edge is going away: this connection is given up for a new one, which another edge may take. */
-  #scheduleMove(afterMs: number): void {
+  #scheduleMove(afterMs: number, where: string): void {
     if (this.#drainTimer !== null) return;
     this.#drainTimer = this.#clock.setTimer(() => {
       this.#drainTimer = null;
+      this.#options.edges?.leaveFor(where);
       this.#connections.leave();
     }, afterMs);
   }
@@ -380,6 +381,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
   }
 
   #exhausted(close: TunnelClose): void {
+    this.#options.edges?.next();
     const wait = this.#policy.failed(this.#clock.now());
     if (wait === null) {
       this.#finish(this.#outOfTime(close.error ?? null), close.wire, close.reason);

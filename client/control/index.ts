@@ -1,3 +1,4 @@
+export { EdgeRing } from './edge-ring.ts';
 export { ControlClient } from './control-client.ts';
 export type { ControlClientEvents, ControlClientOptions } from './control-client.ts';
 export type { ReplyTo, RequestBody, SignalNotice } from './signal-types.ts';

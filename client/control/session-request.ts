@@ -22,6 +22,8 @@ export interface SessionRequestOptions {
   readonly room: string;
   readonly token?: string | undefined;
   readonly name?: string | undefined;
+  /** The resume token of a session that was lost: its identity goes on. */
+  readonly rejoin?: string | undefined;
   readonly client: { readonly kind: 'node' | 'browser'; readonly version: string };
   readonly signal?: AbortSignal | undefined;
 }
@@ -49,6 +51,8 @@ export interface Session {
   readonly longPollUrl: string | null;
   /** Of a connection for audio beside the WebSocket; null where the edge has none. */
   readonly audioUrl: string | null;
+  /** Other edges that can serve the session, `https://host:port`. */
+  readonly edges: readonly string[];
   readonly policy: SessionPolicy;
 }
 
@@ -65,14 +69,14 @@ export async function createSession(
   fetchLike: FetchLike,
   explain: (error: unknown) => ClientError = (error) => asClientError(error, 'edge-unreachable'),
 ): Promise<Session> {
-  const { room, token, name, client, signal } = options;
+  const { room, token, name, rejoin, client, signal } = options;
   const url = edgeUrl(edge, 'v1/sessions');
   let response: FetchResponse;
   try {
     response = await fetchLike(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json, application/problem+json' },
-      body: JSON.stringify({ room, token, name, client }),
+      body: JSON.stringify({ room, token, name, rejoin, client }),
       cache: 'no-store',
       ...(signal === undefined ? {} : { signal }),
     });
@@ -128,7 +132,7 @@ export function edgeUrl(edge: string, path: string): string {
 
 function readSession(body: unknown, url: string): Session {
   if (!isRecord(body)) throw new ClientError('edge-not-sallyport', { detail: 'the answer is not JSON' });
-  const { sessionId, resumeToken, iceServers, tunnel, policy } = body;
+  const { sessionId, resumeToken, iceServers, tunnel, policy, edges } = body;
   if (typeof sessionId !== 'string' || typeof resumeToken !== 'string' || !isRecord(tunnel)) {
     throw new ClientError('bad-answer', { detail: 'sessionId, resumeToken or tunnel is missing' });
   }
@@ -140,8 +144,15 @@ function readSession(body: unknown, url: string): Session {
     audioUrl: typeof tunnel['audio'] === 'string' ? websocketUrl(tunnel['audio'], url) : null,
     httpStreamUrl: httpUrl(tunnel['httpStream'], url),
     longPollUrl: httpUrl(tunnel['longPoll'], url),
+    edges: Array.isArray(edges) ? edges.filter(isHttpsUrl).slice(0, maxEdges) : [],
     policy: { sessionGraceMs: readGrace(policy) },
   };
+}
+
+const maxEdges = 16;
+
+function isHttpsUrl(value: unknown): value is string {
+  return typeof value === 'string' && URL.canParse(value) && new URL(value).protocol === 'https:';
 }
 
 function isIceServer(value: unknown): value is IceServer {

@@ -5,7 +5,7 @@ import type { ControlRung, Rung, Source } from '../../tunnel-protocol/index.ts';
 import type { JoinOptions, RungAttempt } from '../call.ts';
 import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
-import { ControlClient, createSession, deleteSession, openExchange } from '../control/index.ts';
+import { ControlClient, EdgeRing, createSession, deleteSession, openExchange } from '../control/index.ts';
 import type { Session } from '../control/index.ts';
 import { createDtlsIdentity } from '../dtls/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
@@ -14,6 +14,7 @@ import { clientVersion } from '../version.ts';
 import { checkJoinOptions } from './join-options.ts';
 import { MediaSession } from './media-session.ts';
 import { NodeCall } from './node-call.ts';
+import type { NodeCallParts } from './node-call.ts';
 import { createEdgeHttp } from './node-fetch.ts';
 import { nodeSocketFactory } from './node-socket.ts';
 import { NodeTransport } from './node-transport.ts';
@@ -52,8 +53,12 @@ const defaultTimeoutMs = 15_000;
 export async function join(url: string, options: NodeJoinOptions): Promise<NodeCall> {
   const rungs = checkJoinOptions(options);
   const attempt = new JoinAttempt(url, options, rungs, tlsTrust(options), proxyRoute(options.proxy, process.env));
+  return new NodeCall(await settle(attempt));
+}
+
+async function settle(attempt: JoinAttempt, slotsBefore?: NodeCallParts['media']['slots']): Promise<NodeCallParts> {
   try {
-    return await attempt.run();
+    return await attempt.run(slotsBefore);
   } catch (error) {
     throw await attempt.abandon(error);
   } finally {
@@ -74,12 +79,24 @@ class JoinAttempt {
   readonly #abort = new AbortController();
   readonly #disarm: (() => void)[] = [];
   #session: Session | null = null;
+  #edges = new EdgeRing();
+  #rejoins = 0;
+  /** The resume token of a session that was lost. */
+  readonly #rejoin: string | undefined;
   #control: ControlClient | null = null;
   #transport: NodeTransport | null = null;
   #step: JoinStep | null = null;
 
-  constructor(url: string, options: NodeJoinOptions, rungs: ReadonlySet<Rung>, trust: TlsTrust, route: ProxyRoute) {
+  constructor(
+    url: string,
+    options: NodeJoinOptions,
+    rungs: ReadonlySet<Rung>,
+    trust: TlsTrust,
+    route: ProxyRoute,
+    rejoin?: string,
+  ) {
     this.#url = url;
+    this.#rejoin = rejoin;
     this.#options = options;
     this.#rungs = rungs;
     this.#trust = trust;
@@ -101,7 +118,7 @@ class JoinAttempt {
     });
   }
 
-  async run(): Promise<NodeCall> {
+  async run(slotsBefore?: NodeCallParts['media']['slots']): Promise<NodeCallParts> {
     const identityMade = createDtlsIdentity();
     // Should the session be refused first, nobody waits for it any more.
     identityMade.catch(() => undefined);
@@ -148,7 +165,7 @@ class JoinAttempt {
     const answer = readAnswer(offered.sdp);
     this.#reached('negotiated');
 
-    const media = new MediaSession({ transport, clock: this.#clock, cname, ssrcs, answer });
+    const media = new MediaSession({ transport, clock: this.#clock, cname, ssrcs, answer, slotsBefore });
     const connected = new Promise<void>((resolve) => {
       transport.once('connected', () => {
         resolve();
@@ -168,7 +185,7 @@ class JoinAttempt {
       this.#clock.setTimer(() => void this.#http.close(), 0);
     });
     const joinMs = this.#clock.now() - this.#startedAt;
-    return new NodeCall({
+    return {
       sessionId: session.sessionId,
       control,
       transport,
@@ -177,7 +194,20 @@ class JoinAttempt {
       clock: this.#clock,
       joinMs,
       answer,
-    });
+      edges: session.edges,
+      rejoin: () => this.#again(session, media.slots),
+    };
+  }
+
+  /** Another session in the same room, at the next of the edges that are known. */
+  async #again(lost: Session, slots: NodeCallParts['media']['slots']): Promise<NodeCallParts> {
+    const edges = [this.#url, ...lost.edges];
+    const url = edges[this.#rejoins++ % edges.length] ?? this.#url;
+    // Those are for the first join.
+    const kept = Object.entries(this.#options).filter(([key]) => key !== 'signal' && key !== 'onStep');
+    const options = Object.fromEntries(kept) as unknown as NodeJoinOptions;
+    const attempt = new JoinAttempt(url, options, this.#rungs, this.#trust, this.#route, lost.resumeToken);
+    return settle(attempt, slots);
   }
 
   /** Removes what could still act on the attempt. Idempotent. */
@@ -203,11 +233,19 @@ class JoinAttempt {
     const { room, token, name } = this.#options;
     const session = await createSession(
       this.#url,
-      { room, token, name, client: { kind: 'node', version: clientVersion }, signal: this.#abort.signal },
+      {
+        room,
+        token,
+        name,
+        rejoin: this.#rejoin,
+        client: { kind: 'node', version: clientVersion },
+        signal: this.#abort.signal,
+      },
       this.#http.fetch,
       explainConnectionError,
     );
     this.#session = session;
+    this.#edges = new EdgeRing(session.edges);
     this.#reached('session');
     this.#abort.signal.throwIfAborted();
     return session;
@@ -239,6 +277,7 @@ class JoinAttempt {
     const memory = this.#memoryOf('control');
     const control = new ControlClient({
       url: session.websocketUrl,
+      edges: this.#edges,
       audioUrl: this.#options.audioConnection === false ? null : session.audioUrl,
       resumeToken: session.resumeToken,
       openSocket: nodeSocketFactory(this.#trust, this.#route),

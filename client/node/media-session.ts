@@ -27,6 +27,8 @@ export interface MediaSessionOptions {
   readonly cname: string;
   readonly ssrcs: Readonly<Record<Source, number>>;
   readonly answer: Answer;
+  /** Of an earlier session, which has let go of them: their tracks go on. */
+  readonly slotsBefore?: ReadonlyMap<string, ReceiveSlot> | undefined;
 }
 
 interface Feed {
@@ -55,7 +57,7 @@ export class MediaSession {
     const { answer, transport, ssrcs } = options;
     const slots = new Map<string, ReceiveSlot>();
     for (const [mid, { kind, ssrc }] of answer.slots) {
-      const slot = new ReceiveSlot(mid, kind, ssrc);
+      const slot = new ReceiveSlot(mid, kind, ssrc, options.slotsBefore?.get(mid));
       slots.set(mid, slot);
       this.#slotBySsrc.set(ssrc, slot);
     }
@@ -153,8 +155,13 @@ export class MediaSession {
     transport.sendRtcp(concatBytes(parts));
   }
 
-  close(): void {
+  /** Sends nothing more; the tracks of the slots are for another session. */
+  release(): void {
     for (const source of [...this.#feeds.keys()]) this.stopFeed(source);
+  }
+
+  close(): void {
+    this.release();
     for (const slot of this.slots.values()) slot.end();
   }
 

@@ -41,6 +41,9 @@ export interface NodeCallParts {
   readonly clock: ClientClock;
   readonly joinMs: number;
   readonly answer: Answer;
+  readonly edges: readonly string[];
+  /** Joins the same room anew, as the same participant: the session was lost. Rejects with a ClientError. */
+  readonly rejoin: () => Promise<NodeCallParts>;
 }
 
 export interface NodeCallEvents extends CallEvents<MediaStreamTrack> {
@@ -53,12 +56,26 @@ const reportIntervalMs = 1_000;
 const verdictMs = 1_500;
 /** How long `leave()` waits for the server's word; the connection is closed in any case. */
 const leaveTimeoutMs = 1_000;
+/** How long a call whose session was lost tries to have another one, … */
+const rejoinMs = 30_000;
+/** … beginning with so long a pause, which doubles. */
+const firstRejoinPauseMs = 100;
+const maxRejoinPauseMs = 2_000;
+/** What another try does not mend. */
+const finalErrors: ReadonlySet<string> = new Set([
+  'token-missing',
+  'token-invalid',
+  'token-expired',
+  'token-wrong-room',
+  'forbidden',
+  'fingerprint-mismatch',
+]);
 
 export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStreamTrack> {
-  readonly sessionId: string;
-  readonly #parts: NodeCallParts;
+  #parts: NodeCallParts;
+  #rejoining = false;
   readonly #published = new Map<Source, NodePublishedTrack>();
-  readonly #data: DataSession;
+  #data: DataSession;
   readonly #tracks: TrackEvent<MediaStreamTrack>[] = [];
   #timer: unknown;
   #verdictTimer: unknown = null;
@@ -68,23 +85,39 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
 
   constructor(parts: NodeCallParts) {
     super();
-    const { control, transport, roster } = parts;
     this.#parts = parts;
-    this.sessionId = parts.sessionId;
-    this.#data = new DataSession(transport, parts.answer, {
+    this.#data = this.#listen(parts);
+    this.#announceTracks(parts.roster.slots);
+    this.#timer = this.#startReports();
+  }
+
+  /** Another one after the session was lost and the room joined again. */
+  get sessionId(): string {
+    return this.#parts.sessionId;
+  }
+
+  /** Other edges that can serve the call, as of its last join. */
+  get edges(): readonly string[] {
+    return this.#parts.edges;
+  }
+
+  #listen(parts: NodeCallParts): DataSession {
+    const { control, transport, roster } = parts;
+    const isOver = (): boolean => this.#closed || this.#parts !== parts;
+    const data = new DataSession(transport, parts.answer, {
       onData: (event) => {
-        this.emit('data', event);
+        if (!isOver()) this.emit('data', event);
       },
       onEnded: (error) => {
-        this.emit('data-ended', { error });
+        if (!isOver()) this.emit('data-ended', { error });
       },
     });
     control.on('event', (notice) => {
-      if (notice.type === 'data-ended') {
-        const error = this.#data.endedByServer(notice.code, notice.message);
+      if (notice.type === 'data-ended' && !isOver()) {
+        const error = data.endedByServer(notice.code, notice.message);
         if (error !== null) this.emit('data-ended', { error });
       }
-      const change = this.#closed ? null : roster.apply(notice);
+      const change = isOver() ? null : roster.apply(notice);
       if (change === null) return;
       if (change.type === 'slots') {
         this.#announceTracks(change.slots);
@@ -95,28 +128,29 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
       }
     });
     control.on('connected', () => {
-      if (!this.#closed) this.emit('control', { connected: true });
+      if (!isOver()) this.emit('control', { connected: true });
     });
     control.on('rung', ({ from, to }) => {
-      if (!this.#closed && from !== null) this.emit('control-rung', { from, to });
+      if (!isOver() && from !== null) this.emit('control-rung', { from, to });
     });
     control.on('disconnected', () => {
-      if (!this.#closed) this.emit('control', { connected: false });
+      if (!isOver()) this.emit('control', { connected: false });
     });
     control.on('closed', ({ error }) => {
-      this.#end(this.#leaving === null ? error : null);
+      if (isOver()) return;
+      if (error?.code === 'session-lost' && this.#leaving === null) void this.#rejoin(error);
+      else this.#end(this.#leaving === null ? error : null);
     });
     transport.on('rung', (change) => {
-      this.emit('rung', change);
+      if (!isOver()) this.emit('rung', change);
     });
     transport.on('ladder', (event) => {
-      this.emit('ladder', event);
+      if (!isOver()) this.emit('ladder', event);
     });
     transport.on('closed', (error) => {
-      this.#mediaClosed(error);
+      if (!isOver() && !this.#rejoining) this.#mediaClosed(error);
     });
-    this.#announceTracks(roster.slots);
-    this.#timer = this.#startReports();
+    return data;
   }
 
   get rung(): Rung {
@@ -237,6 +271,62 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
       joinMs,
       tracks,
     };
+  }
+
+  /** The server, or the one of its nodes that had the session, does not know it any more: the call goes on in another one. */
+  async #rejoin(cause: ClientError): Promise<void> {
+    if (this.#rejoining) return;
+    this.#rejoining = true;
+    const lost = this.#parts;
+    const { clock } = lost;
+    if (this.#verdictTimer !== null) clock.clearTimer(this.#verdictTimer);
+    this.#verdictTimer = null;
+    this.#data.close();
+    lost.media.release();
+    lost.transport.close();
+    lost.control.close();
+    this.emit('control', { connected: false });
+    const deadline = clock.now() + rejoinMs;
+    for (let pause = firstRejoinPauseMs; ; pause = Math.min(maxRejoinPauseMs, 2 * pause)) {
+      try {
+        const parts = await lost.rejoin();
+        if (this.#isOver()) {
+          parts.transport.close();
+          parts.control.close();
+          return;
+        }
+        this.#parts = parts;
+        this.#rejoining = false;
+        this.#data = this.#listen(parts);
+        await this.#replay(parts);
+        return;
+      } catch (error) {
+        const isFinal = error instanceof ClientError && finalErrors.has(error.code);
+        if (this.#isOver()) return;
+        if (isFinal || clock.now() >= deadline) {
+          this.#end(error instanceof ClientError ? error : cause);
+          return;
+        }
+      }
+      await new Promise<void>((resolve) => clock.setTimer(resolve, pause * (0.5 + Math.random() / 2)));
+    }
+  }
+
+  /** What the participant had asked for; the session that knew it is gone. */
+  async #replay(parts: NodeCallParts): Promise<void> {
+    const { main, audio, video } = this.#subscription;
+    // Whoever was main has another id now, if that one had to join again too.
+    this.#subscription = { ...this.#subscription, main: null };
+    if (main !== null || !audio || !video) await parts.control.request({ type: 'subscribe', ...this.#subscription });
+    for (const published of this.#published.values()) await published.moveTo(parts);
+    this.#announceTracks(parts.roster.slots);
+    this.emit('control', { connected: true });
+    this.emit('slots', parts.roster.slots);
+  }
+
+  /** A listener may have ended the call during an await. */
+  #isOver(): boolean {
+    return this.#closed || this.#leaving !== null;
   }
 
   leave(): Promise<void> {

@@ -8,8 +8,8 @@ import type { MediaSession } from './media-session.ts';
 export class NodePublishedTrack implements PublishedTrack<MediaStreamTrack> {
   readonly track: MediaStreamTrack;
   readonly source: Source;
-  readonly #control: ControlClient;
-  readonly #media: MediaSession;
+  #control: ControlClient;
+  #media: MediaSession;
   readonly #onEnd: () => void;
   #muted: boolean;
 
@@ -30,6 +30,13 @@ export class NodePublishedTrack implements PublishedTrack<MediaStreamTrack> {
 
   get muted(): boolean {
     return this.#muted;
+  }
+
+  /** The call has another session. */
+  moveTo(parts: { readonly control: ControlClient; readonly media: MediaSession }): Promise<void> {
+    this.#control = parts.control;
+    this.#media = parts.media;
+    return this.begin();
   }
 
   async begin(): Promise<void> {

@@ -26,12 +26,14 @@ export class ReceiveSlot {
   #receivedPrior = 0;
   #lastReport: { readonly middle: number; readonly atMs: number } | null = null;
 
-  constructor(mid: string, kind: MediaKind, ssrc: number) {
+  /** `before`: the slot of an earlier session, whose track goes on. */
+  constructor(mid: string, kind: MediaKind, ssrc: number, before?: ReceiveSlot) {
     this.mid = mid;
     this.kind = kind;
     this.ssrc = ssrc;
     this.#ticksPerMs = kind === 'audio' ? 48 : 90;
-    this.track = new MediaStreamTrack({ kind, remote: true, ssrc, id: `slot-${mid}` });
+    this.track = before?.track ?? new MediaStreamTrack({ kind, remote: true, ssrc, id: `slot-${mid}` });
+    this.announced = before?.announced ?? false;
   }
 
   get stats(): TrackStats {

@@ -1,6 +1,6 @@
 /** The `sallyport` program: finds the command and runs it. */
 import { UsageError, type Command } from './command.ts';
-import { readVersion } from './version.ts';
+import { packageVersion } from '../package-version.ts';
 
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.ts')).startCommand,
@@ -12,7 +12,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
-  if (name === '--version' || name === '-v') return print(readVersion());
+  if (name === '--version' || name === '-v') return print(packageVersion());
   if (name === undefined || ['help', '--help', '-h'].includes(name)) {
     return rest[0] === undefined ? print(await overview()) : print((await find(rest[0])).help);
   }

@@ -17,7 +17,8 @@ docs/operating.md lists them.
   --help            this text
 
 An edge that uses this node is started with SALLYPORT_UPSTREAM=trunk://this-host:trunk-port.
-The log goes to standard error as JSON lines. SIGTERM and SIGINT stop the node; a second one at once.`;
+The log goes to standard error as JSON lines. SIGTERM and SIGINT stop the node; a second one at once. With
+a directory, SIGTERM takes no new rooms and waits for the last session, for at most SALLYPORT_DRAIN_SECONDS.`;
 
 export const sfuCommand: Command = { summary: 'run an SFU node, for edges elsewhere', help, run };
 
@@ -33,7 +34,8 @@ async function run(args: readonly string[]): Promise<number> {
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ signal }, 'stopping');
-    void node.close();
+    if (signal === 'SIGTERM' && config.redisUrls !== null) void node.drain(1000 * config.drainSeconds);
+    else void node.close();
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   let info: SfuNodeInfo;

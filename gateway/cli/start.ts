@@ -5,7 +5,7 @@ import type { EdgeInfo } from '../edge.ts';
 import { StartError } from '../listeners.ts';
 import { UsageError, type Command } from './command.ts';
 import { loadConfigOrExplain } from './load.ts';
-import { readVersion } from './version.ts';
+import { packageVersion } from '../package-version.ts';
 
 const help = `Usage: sallyport start [--config file.json]
 
@@ -15,7 +15,8 @@ camelCase (--config, or SALLYPORT_CONFIG); docs/operating.md lists them.
   --config <file>   JSON file with settings; the environment goes before it
   --help            this text
 
-The log goes to standard error as JSON lines. SIGTERM and SIGINT stop the edge gracefully; a second one at once.`;
+The log goes to standard error as JSON lines. SIGTERM and SIGINT stop the edge gracefully; a second one at once.
+With a directory, SIGTERM sends its clients to other edges first, for at most SALLYPORT_DRAIN_SECONDS.`;
 
 export const startCommand: Command = {
   summary: 'run an edge: gateway, SFU and demo page',
@@ -35,7 +36,9 @@ async function run(args: readonly string[]): Promise<number> {
     if (stopping.signal.aborted) process.exit(1);
     stopping.abort();
     log.info({ signal }, 'stopping');
-    void edge.close();
+    // Alone, it has nowhere to send its clients.
+    if (signal === 'SIGTERM' && config.redisUrls !== null) void edge.drain(1000 * config.drainSeconds);
+    else void edge.close();
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   let info: EdgeInfo;
@@ -45,7 +48,7 @@ async function run(args: readonly string[]): Promise<number> {
     if (error instanceof StartError) throw new UsageError(error.message);
     throw error;
   }
-  if (!stopping.signal.aborted) process.stdout.write(`${await banner(config, info, readVersion())}\n`);
+  if (!stopping.signal.aborted) process.stdout.write(`${await banner(config, info, packageVersion())}\n`);
   await edge.closed;
   return 0;
 }

@@ -1,4 +1,7 @@
-/** An edge's end of the trunk to one SFU node: keeps it open, and carries the paths of this edge and what is asked. */
+/**
+ * An edge's end of the trunk to one SFU node: keeps it open, and carries the paths of this edge and what is asked. Longer than
+ * most files, because opening, losing and using a trunk are one state.
+ */
 import { randomBytes } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Candidate, Logger } from '../../sfu/index.ts';
@@ -62,7 +65,7 @@ export interface TrunkClientDeps {
   readonly events: TrunkClientEvents;
 }
 
-const defaultStreams = 4;
+const defaultStreams = 2;
 const connectTimeoutMs = 4000;
 const requestTimeoutMs = 5000;
 const pingIntervalMs = 1000;

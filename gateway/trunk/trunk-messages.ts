@@ -44,7 +44,13 @@ export type TrunkEvent =
     }
   | { readonly event: 'session-end'; readonly session: string }
   /** The control channel of the session is on this flow of this trunk now. */
-  | { readonly event: 'taken'; readonly session: string; readonly flow: number; readonly take: number }
+  | {
+      readonly event: 'taken';
+      readonly session: string;
+      readonly flow: number;
+      readonly take: number;
+      readonly rung: string;
+    }
   /** It is on another trunk now. */
   | { readonly event: 'left'; readonly session: string };
 

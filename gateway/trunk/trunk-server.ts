@@ -44,8 +44,8 @@ export interface TrunkServerDeps {
   readonly log: Logger;
   /** Monotonic milliseconds. */
   readonly now: () => number;
-  /** Asked before a session is opened; a sentence where the room is not this node's. */
-  readonly admit?: (room: string) => Promise<'ok' | 'elsewhere' | 'draining'>;
+  /** Asked before a session is opened: whether the room is this node's. */
+  readonly admit?: (room: string) => Promise<'ok' | 'elsewhere' | 'draining' | 'directory-down'>;
 }
 
 /** From the TCP connection to a hello that proves the peer. */
@@ -73,6 +73,8 @@ export class TrunkServer {
   readonly #linkOfPath = new WeakMap<Path, { readonly link: EdgeLink; readonly flow: number }>();
   /** By session: the links that brought it. */
   readonly #sessionLinks = new Map<string, Set<EdgeLink>>();
+  /** By session: what carries its media. */
+  readonly #rungs = new Map<string, string>();
   readonly #sockets = new Set<Socket>();
   readonly #strangers = new Set<Socket>();
   readonly #server;
@@ -130,12 +132,14 @@ export class TrunkServer {
   }
 
   rungMoved({ from, to, reason, afterMs }: RungMove, session: string): void {
+    this.#rungs.set(session, to);
     this.#tellSession(session, { event: 'rung', session, from, to, reason, afterMs });
   }
 
   sessionEnded(session: string): void {
     this.#tellSession(session, { event: 'session-end', session });
     this.#sessionLinks.delete(session);
+    this.#rungs.delete(session);
   }
 
   taken(session: string, path: Path, take: number): void {
@@ -144,7 +148,7 @@ export class TrunkServer {
     for (const link of this.#sessionLinks.get(session) ?? []) {
       if (link !== at.link && link.edge !== at.link.edge) this.#tell(link, { event: 'left', session });
     }
-    this.#tell(at.link, { event: 'taken', session, flow: at.flow, take });
+    this.#tell(at.link, { event: 'taken', session, flow: at.flow, take, rung: this.#rungs.get(session) ?? 'none' });
   }
 
   async close(): Promise<void> {

@@ -20,6 +20,10 @@ export class FixedLocator implements NodeLocator {
     return Promise.resolve(this.#node);
   }
 
+  placed(): void {
+    // It is always there.
+  }
+
   died(): void {
     // It is the only one: it will be back.
   }

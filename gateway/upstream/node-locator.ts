@@ -17,6 +17,8 @@ export interface NodeLocator {
   place(room: string): Promise<NodeAddress>;
   /** The node that holds the room, or null. Rejects with UpstreamUnavailable. */
   find(room: string): Promise<NodeAddress | null>;
+  /** A session of the room was opened there; null: the node that was named does not hold it. */
+  placed(room: string, node: NodeAddress | null): void;
   /** Nothing listens any more where the node was: it has died, and was not merely out of reach. */
   died(node: NodeAddress): void;
 }

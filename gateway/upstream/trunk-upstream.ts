@@ -37,7 +37,8 @@ interface Trunk {
 const openWaitMs = 2000;
 const syncMs = 500;
 const maxRememberedEnds = 10_000;
-const maxPlacements = 3;
+const maxPlacements = 4;
+const directoryRetrySeconds = 3;
 
 export class TrunkUpstream implements Upstream {
   readonly counters = {};
@@ -72,14 +73,20 @@ export class TrunkUpstream implements Upstream {
   }
 
   async openSession(request: SessionRequest): Promise<OpenedSession> {
+    const { locator } = this.#deps;
     for (let attempt = 1; ; attempt++) {
-      const address = await this.#deps.locator.place(request.room);
+      const address = await locator.place(request.room);
       const client = await this.#reach(address);
       const opened = await client.ask({ op: 'open-session', request });
       const { epoch, refused } = opened;
       if (typeof epoch === 'number') {
         this.#sessions.set(request.sessionId, { node: address.id, rung: 'none' });
+        locator.placed(request.room, address);
         return { node: address.id, epoch };
+      }
+      locator.placed(request.room, null);
+      if (refused === 'directory-down') {
+        throw new UpstreamUnavailable('the directory is away, and the room is not known here', directoryRetrySeconds);
       }
       if (attempt === maxPlacements) throw new UpstreamUnavailable(`no SFU node takes the room: ${String(refused)}`, 1);
     }
@@ -264,6 +271,7 @@ export class TrunkUpstream implements Upstream {
         events.sessionEnded(event.session);
         return;
       case 'taken':
+        this.#sessions.set(event.session, { node, rung: event.rung });
         events.taken(event.session, node, event.take);
         return;
       case 'left':

@@ -38,7 +38,7 @@ export type ControlEvent =
   | { readonly type: 'welcome'; readonly epoch: number; readonly version: number; readonly capabilities: number }
   | { readonly type: 'message'; readonly text: string }
   | ({ readonly type: 'round-trip' } & RoundTrip)
-  | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number }
+  | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number; readonly where: string }
   /** How the peer fares on the media path; `wantsAnswer`: it asks for this end's report. */
   | { readonly type: 'report'; readonly report: PathReport; readonly wantsAnswer: boolean }
   /** No frame came for `silentAfterMs`: give the connection up. Once per connection. */
@@ -316,7 +316,12 @@ export class ControlEndpoint {
       }
       case 'drain':
         if (this.#role === 'server') return 'unexpected';
-        this.#events.push({ type: 'drain', retryAfterMs: frame.retryAfterMs, spreadMs: frame.spreadMs });
+        this.#events.push({
+          type: 'drain',
+          retryAfterMs: frame.retryAfterMs,
+          spreadMs: frame.spreadMs,
+          where: frame.where ?? '',
+        });
         return null;
     }
   }

@@ -2,7 +2,7 @@
  * The binary layouts of control frames: the first byte is the type, 0xF0–0xFF, integers are big-endian.
  * Fixed layouts may grow at their end in a later revision, so decoders ignore bytes behind the fields they know.
  */
-import { putU16, putU32, u16, u32 } from '../bytes.ts';
+import { concatBytes, putU16, putU32, u16, u32 } from '../bytes.ts';
 import type { ControlErrorReason } from './errors.ts';
 import { controlLimits } from './limits.ts';
 
@@ -73,7 +73,8 @@ export type ControlFrame =
   | { readonly type: 'pong'; readonly id: number; readonly echoedTime: number; readonly time: number }
   | SignalFragment
   | { readonly type: 'close'; readonly wire: number; readonly reason: string }
-  | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number }
+  /** `where`: another edge, `https://host:port`; empty or absent: any other. */
+  | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number; readonly where?: string }
   /** Of the connection, not of the session: whoever ends the connection takes it. `held` is in tenths of a ms. */
   | {
       readonly type: 'credit';
@@ -96,6 +97,7 @@ export interface IgnorableFrame {
 }
 
 const signalHeaderBytes = 6;
+const maxWhereBytes = 300;
 const closeHeaderBytes = 3;
 const reportBytes = 26;
 const utf8 = new TextEncoder();
@@ -133,7 +135,7 @@ export function decodeControlFrame(bytes: Uint8Array): ControlFrame | IgnorableF
       return decodeClose(bytes);
     case controlType.drain:
       if (length < 9) return 'malformed';
-      return { type: 'drain', retryAfterMs: u32(bytes, 1), spreadMs: u32(bytes, 5) };
+      return decodeDrain(bytes);
     case controlType.credit:
       if (length < 12) return 'malformed';
       return {
@@ -174,6 +176,13 @@ function decodeSignal(bytes: Uint8Array): SignalFragment | ControlErrorReason {
   };
 }
 
+/** What it does not understand of `where` says nothing. */
+function decodeDrain(bytes: Uint8Array): ControlFrame {
+  const [retryAfterMs, spreadMs] = [u32(bytes, 1), u32(bytes, 5)];
+  const where = bytes.length > maxWhereBytes ? '' : (decodeUtf8(bytes.subarray(9)) ?? '');
+  return { type: 'drain', retryAfterMs, spreadMs, ...(where === '' ? {} : { where }) };
+}
+
 function decodeClose(bytes: Uint8Array): ControlFrame | ControlErrorReason {
   if (bytes.length < closeHeaderBytes) return 'malformed';
   if (bytes.length > closeHeaderBytes + controlLimits.maxReasonBytes) return 'malformed';
@@ -203,7 +212,10 @@ export function encodeControlFrame(frame: ControlFrame): Uint8Array {
     case 'pong':
       return encodeWords(controlType.pong, [frame.id, frame.echoedTime, frame.time]);
     case 'drain':
-      return encodeWords(controlType.drain, [frame.retryAfterMs, frame.spreadMs]);
+      return concatBytes([
+        encodeWords(controlType.drain, [frame.retryAfterMs, frame.spreadMs]),
+        utf8.encode(frame.where ?? ''),
+      ]);
     case 'credit': {
       const bytes = new Uint8Array(12);
       bytes[0] = controlType.credit;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /** Of the package. */
-export function readVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url);
+export function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 }
