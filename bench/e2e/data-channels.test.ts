@@ -129,10 +129,10 @@ t.test(
     const ada = await joined(edge.url, { room: 'r', rungs: ['udp', 'websocket'] });
     const grace = await joined(edge.url, { room: 'r', rungs: ['udp', 'websocket'] });
     const { first } = listen(grace);
-    const count = 400;
+    const count = 60;
     for (let at = 0; at < count; at++) {
-      if (at === 100) await ada.switchRung('websocket');
-      if (at === 300) await grace.switchRung('websocket');
+      if (at === 20) await ada.switchRung('websocket');
+      if (at === 40) await grace.switchRung('websocket');
       await ada.sendData(`${String(at)} ${'x'.repeat(1000)}`);
     }
     const numbers = (await first(count)).map(({ data }) => Number.parseInt(data as string, 10));

@@ -28,7 +28,9 @@ interface Pair {
   until(condition: () => boolean): Promise<void>;
 }
 
-const patienceMs = 30_000;
+/** Ceilings: nothing waits for them when all is well. */
+const patienceMs = 80_000;
+const timeout = 100_000;
 const reliable: DataReliability = { kind: 'reliable' };
 
 function connect(t: Test): Pair {
@@ -110,7 +112,7 @@ const texts = (end: End): DataMessage[] => end.messages.map(({ message }) => mes
 /** DATA chunks stand first in the packets that carry any. */
 const isData = (packet: Uint8Array): boolean => packet[12] === 0;
 
-t.test('messages of all kinds arrive whole, on the channel they were sent on', async (t) => {
+t.test('messages of all kinds arrive whole, on the channel they were sent on', { timeout }, async (t) => {
   const pair = connect(t);
   const { client, server } = pair;
   const chat = open(client, 'chat');
@@ -153,7 +155,7 @@ t.test('messages of all kinds arrive whole, on the channel they were sent on', a
   t.strictSame(client.ended, []);
 });
 
-t.test('what is lost comes again, in order, where it must; and not where it need not', async (t) => {
+t.test('what is lost comes again, in order, where it must; and not where it need not', { timeout }, async (t) => {
   const pair = connect(t);
   const { client, server } = pair;
   await pair.until(() => client.association.connected && server.association.connected);
@@ -197,7 +199,7 @@ t.test('what is lost comes again, in order, where it must; and not where it need
   await pair.until(() => server.messages.length === before + 300);
 });
 
-t.test('a fragmented message that is given up takes no other with it', async (t) => {
+t.test('a fragmented message that is given up takes no other with it', { timeout }, async (t) => {
   const pair = connect(t);
   const { client, server } = pair;
   await pair.until(() => client.association.connected && server.association.connected);
@@ -220,7 +222,7 @@ t.test('a fragmented message that is given up takes no other with it', async (t)
   t.ok(lost >= 5);
 });
 
-t.test('what waits is bounded', async (t) => {
+t.test('what waits is bounded', { timeout }, async (t) => {
   const pair = connect(t);
   const { client, server } = pair;
   await pair.until(() => client.association.connected && server.association.connected);
@@ -244,7 +246,7 @@ t.test('what waits is bounded', async (t) => {
   t.equal(server.counters.channels_opened, dataLimits.maxRemoteChannels);
 });
 
-t.test('hostile packets change nothing', async (t) => {
+t.test('hostile packets change nothing', { timeout }, async (t) => {
   const pair = connect(t);
   const { client, server } = pair;
   const captured: Uint8Array[] = [];
