@@ -4,6 +4,7 @@ import type { Figure } from './harness/result-file.ts';
 import { benchIdle } from './idle/bench.ts';
 import { benchLink } from './lab/link-bench.ts';
 import { benchLadder } from './ladder/bench.ts';
+import { benchMedia } from './media/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
 import { benchSrtp } from './srtp/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
@@ -29,6 +30,7 @@ export const benches = {
   trunk: benchTrunk,
   cluster: benchCluster,
   idle: benchIdle,
+  media: benchMedia,
   ladder: benchLadder,
   link: benchLink,
 } satisfies Readonly<Record<string, Bench>>;

@@ -13,11 +13,13 @@
 import type {
   ControlRung,
   DelayTrend,
+  LayerWatch,
   MediaKind,
   ParticipantInfo,
   ParticipantStatus,
   Rung,
   SlotAssignment,
+  SlotView,
   Source,
 } from '../tunnel-protocol/index.ts';
 import type { ClientError } from './errors.ts';
@@ -136,6 +138,11 @@ export interface CallEvents<Track> {
   'self-updated': ParticipantInfo;
   /** The whole assignment of the receive slots, whenever it changes. */
   slots: readonly SlotAssignment[];
+  /**
+   * Which of the published video layers anyone is to be sent, whenever that changes. The page's client stops sending the others
+   * by itself. In Node, where whoever made the track encodes it, this is for the encoder.
+   */
+  layers: readonly LayerWatch[];
   /** The control channel lost its connection, or has one again. Media on another connection goes on. */
   control: { readonly connected: boolean };
   /** The control channel is on another tunnel than before. */
@@ -212,6 +219,11 @@ export interface Call<Track = unknown> extends EventSource<CallEvents<Track>> {
   mute(track: Track, muted?: boolean): Promise<void>;
   /** What is left out stays as it is. */
   subscribe(options: SubscribeOptions): Promise<void>;
+  /**
+   * How the video slots are shown: large (`h`), small (`l`) or not at all (null), so that no more is sent than can be seen. The
+   * whole view: slots that are left out are as at the beginning, main large and thumbnails small.
+   */
+  view(slots: readonly SlotView[]): Promise<void>;
   /** Replaces this participant's status, which the others see; at most 1 KiB as JSON. */
   status(status: ParticipantStatus): Promise<void>;
   /**

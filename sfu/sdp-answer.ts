@@ -11,6 +11,9 @@ export interface SlotSsrcs {
   readonly rtx: number;
 }
 
+/** What publishers begin with, in kbit/s: both layers of a camera. */
+const startKbit = 1200;
+
 export interface AnswerLocal {
   readonly ice: { readonly ufrag: string; readonly pwd: string };
   /** SHA-256 of the certificate: upper-case hex with colons. */
@@ -98,7 +101,7 @@ function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: bool
   ];
   if (section.reducedSizeRtcp) lines.push('a=rtcp-rsize');
   lines.push(...writeExtensions(section));
-  for (const codec of section.codecs) lines.push(...writeCodec(codec));
+  for (const codec of section.codecs) lines.push(...writeCodec(codec, parametersOf(codec, section)));
   if (section.active && section.rids.length > 0) {
     lines.push(...section.rids.map((rid) => `a=rid:${rid} recv`), `a=simulcast:recv ${section.rids.join(';')}`);
   }
@@ -155,12 +158,21 @@ function payloadTypesOf({ payloadType, rtxPayloadType, redPayloadType, prefersRe
   return [...all, rtxPayloadType].filter((type) => type !== 0);
 }
 
-function writeCodec(codec: Codec): string[] {
+/**
+ * Chromium takes the bitrate that it begins with from its own parameter; else it begins at 300 kbit/s, which is too little for
+ * the large layer, and has to find out first what its path takes. Others ignore what they do not know (RFC 8866 section 6.15).
+ */
+function parametersOf({ parameters, feedback }: Codec, { kind, source }: OfferSection): string {
+  if (kind !== 'video' || source === null || !feedback.includes('transport-cc')) return parameters;
+  return [parameters, `x-google-start-bitrate=${String(startKbit)}`].filter((part) => part !== '').join(';');
+}
+
+function writeCodec(codec: Codec, parameters: string): string[] {
   const type = String(codec.payloadType);
   const channels = codec.channels > 0 ? `/${String(codec.channels)}` : '';
   const lines = [`a=rtpmap:${type} ${codec.name}/${String(codec.clockRate)}${channels}`];
   lines.push(...codec.feedback.map((feedback) => `a=rtcp-fb:${type} ${feedback}`));
-  if (codec.parameters !== '') lines.push(`a=fmtp:${type} ${codec.parameters}`);
+  if (parameters !== '') lines.push(`a=fmtp:${type} ${parameters}`);
   if (codec.rtxPayloadType !== 0) {
     const rtx = String(codec.rtxPayloadType);
     lines.push(`a=rtpmap:${rtx} rtx/${String(codec.clockRate)}`, `a=fmtp:${rtx} apt=${type}`);

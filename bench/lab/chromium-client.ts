@@ -16,16 +16,24 @@ export class ChromiumClient implements ClientUnderTest {
   #context: BrowserContext | null = null;
   #page: Page | null = null;
 
-  private constructor(chromium: Chromium, url: string, proxy: Intermediary['proxy']) {
+  readonly #script: string | null;
+
+  private constructor(chromium: Chromium, url: string, proxy: Intermediary['proxy'], script: string | null) {
     this.#proxy = proxy;
+    this.#script = script;
     this.#chromium = chromium;
     this.#url = url;
   }
 
-  /** Starts the browser in the lab's client namespace. */
-  static async launch(lab: Lab, edge: LabEdge, intermediary: Intermediary | null = null): Promise<ChromiumClient> {
+  /** Starts the browser in the lab's client namespace. `script`, a file, runs in the page before its own. */
+  static async launch(
+    lab: Lab,
+    edge: LabEdge,
+    intermediary: Intermediary | null = null,
+    script: string | null = null,
+  ): Promise<ChromiumClient> {
     // Playwright starts one executable and talks with it by pipes, which pass the border between namespaces.
-    const wrapper = path.join(lab.folder, 'chromium');
+    const wrapper = path.join(lab.folder, `chromium-${lab.client.name}`);
     const outside = Object.keys(process.env).filter((name) => !(name in labEnvironment()));
     const command = [...lab.client.prefix, 'env', ...outside.flatMap((name) => ['-u', name]), chromiumExecutable];
     await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
@@ -39,7 +47,7 @@ export class ChromiumClient implements ClientUnderTest {
         }),
       ),
     );
-    return new ChromiumClient(chromium, edge.url, intermediary?.proxy);
+    return new ChromiumClient(chromium, edge.url, intermediary?.proxy, script);
   }
 
   async join(room: string, timeoutMs: number): Promise<void> {
@@ -49,6 +57,7 @@ export class ChromiumClient implements ClientUnderTest {
       ...(this.#proxy === undefined ? {} : { proxy: { server, ...account } }),
     });
     await this.#context.addInitScript(watchPage);
+    if (this.#script !== null) await this.#context.addInitScript({ path: this.#script });
     const page = await this.#context.newPage();
     this.#page = page;
     await page.goto(`${this.#url}/?room=${room}&name=Client&join=1`, { timeout: timeoutMs });
@@ -79,6 +88,12 @@ export class ChromiumClient implements ClientUnderTest {
       gapMs,
       attempts: attemptsOf(page),
     };
+  }
+
+  /** The page that has joined. Throws before. */
+  get page(): Page {
+    if (this.#page === null) throw new Error('the client has not joined');
+    return this.#page;
   }
 
   async leave(): Promise<void> {

@@ -6,6 +6,7 @@ import type {
   ParticipantStatus,
   Rung,
   SlotAssignment,
+  SlotView,
   Source,
 } from '../../tunnel-protocol/index.ts';
 import type {
@@ -117,6 +118,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
         const error = data.endedByServer(notice.code, notice.message);
         if (error !== null) this.emit('data-ended', { error });
       }
+      if (notice.type === 'layers' && !isOver()) this.emit('layers', notice.layers);
       const change = isOver() ? null : roster.apply(notice);
       if (change === null) return;
       if (change.type === 'slots') {
@@ -225,6 +227,11 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     this.#assertOpen();
     this.#subscription = { ...this.#subscription, ...options };
     await this.#parts.control.request({ type: 'subscribe', ...this.#subscription });
+  }
+
+  async view(slots: readonly SlotView[]): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.control.request({ type: 'view', slots });
   }
 
   async status(status: ParticipantStatus): Promise<void> {

@@ -5,6 +5,7 @@ import type {
   ParticipantStatus,
   Rung,
   SlotAssignment,
+  SlotView,
   Source,
 } from '../../tunnel-protocol/index.ts';
 import type {
@@ -109,6 +110,10 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
         const error = new ClientError('data-unavailable', { detail: notice.message, serverCode: notice.code });
         this.#data.end(error);
         this.emit('data-ended', { error });
+      }
+      if (notice.type === 'layers') {
+        void media.watch(notice.layers);
+        this.emit('layers', notice.layers);
       }
       const change = roster.apply(notice);
       if (change === null) return;
@@ -220,6 +225,11 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#assertOpen();
     this.#subscription = { ...this.#subscription, ...options };
     await this.#parts.control.request({ type: 'subscribe', ...this.#subscription });
+  }
+
+  async view(slots: readonly SlotView[]): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.control.request({ type: 'view', slots });
   }
 
   async status(status: ParticipantStatus): Promise<void> {

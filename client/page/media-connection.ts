@@ -1,6 +1,6 @@
 /** The native peer connection in the one fixed shape (sdp-shape.ts): made once, negotiated once, restarted when it must. */
 import { audioSlotMids, dataMid, publishSections, videoSlotMids } from '../../tunnel-protocol/index.ts';
-import type { MediaKind, Source } from '../../tunnel-protocol/index.ts';
+import type { LayerWatch, MediaKind, Source } from '../../tunnel-protocol/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
 import { IceAttempts } from '../page-model/ice-attempts.ts';
@@ -35,6 +35,8 @@ export class MediaConnection extends Emitter<MediaConnectionEvents> {
   readonly peer: RTCPeerConnection;
   readonly attempts = new IceAttempts();
   readonly #senders = new Map<Source, RTCRtpSender>();
+  /** Changes of encodings follow each other: each begins with what the one before has set. */
+  #tuning: Promise<void> = Promise.resolve();
   readonly #receivers = new Map<string, RTCRtpReceiver>();
   #state: MediaState = 'connecting';
   #negotiating: Promise<void> = Promise.resolve();
@@ -106,7 +108,23 @@ export class MediaConnection extends Emitter<MediaConnectionEvents> {
     const sender = this.#senders.get(source);
     if (sender === undefined || this.#state === 'closed') return;
     await sender.replaceTrack(track);
-    if (source === 'camera' && track !== null) await fitSmallPicture(sender, track);
+    if (source === 'camera' && track !== null) await this.#tune(() => fitSmallPicture(sender, track));
+  }
+
+  /** Encodes those layers that are watched, and no others. */
+  watch(layers: readonly LayerWatch[]): Promise<void> {
+    return this.#tune(async () => {
+      for (const [source, sender] of this.#senders) {
+        const own = layers.filter((layer) => layer.source === source);
+        if (own.length > 0 && this.#state !== 'closed') await encodeWatched(sender, own);
+      }
+    });
+  }
+
+  #tune(change: () => Promise<void>): Promise<void> {
+    // A browser that refuses goes on as before.
+    this.#tuning = this.#tuning.then(change).catch(() => undefined);
+    return this.#tuning;
   }
 
   close(): void {
@@ -209,4 +227,18 @@ async function fitSmallPicture(sender: RTCRtpSender, track: MediaStreamTrack): P
   if (height === undefined || small === undefined) return;
   small.scaleResolutionDownBy = Math.max(1, height / smallHeight);
   await sender.setParameters(parameters);
+}
+
+async function encodeWatched(sender: RTCRtpSender, layers: readonly LayerWatch[]): Promise<void> {
+  const parameters = sender.getParameters();
+  let changed = false;
+  for (const encoding of parameters.encodings) {
+    // Without simulcast there is one encoding, which has no name.
+    const layer =
+      layers.find(({ rid }) => rid === (encoding.rid ?? null)) ?? (layers.length === 1 ? layers[0] : undefined);
+    if (layer === undefined || encoding.active === layer.watched) continue;
+    encoding.active = layer.watched;
+    changed = true;
+  }
+  if (changed) await sender.setParameters(parameters);
 }

@@ -8,6 +8,7 @@ export class DeliveredRate {
   readonly #times: number[] = [];
   readonly #bytes: number[] = [];
   #sum = 0;
+  #known: number | null = null;
 
   /** One packet that came at `arrivedAt` ms. */
   delivered(bytes: number, arrivedAt: number): void {
@@ -24,12 +25,13 @@ export class DeliveredRate {
     this.#bytes.splice(0, old);
   }
 
-  /** In bit/s; null while too little has come. */
+  /** In bit/s, what was known last where too little has come since; null before that. */
   get bitrate(): number | null {
     const first = this.#times[0];
     const last = this.#times.at(-1);
-    if (first === undefined || last === undefined || last - first < minMs) return null;
+    if (first === undefined || last === undefined || last - first < minMs) return this.#known;
     // The first packet's bytes came before the time that is counted.
-    return ((this.#sum - (this.#bytes[0] as number)) * 8000) / (last - first);
+    this.#known = ((this.#sum - (this.#bytes[0] as number)) * 8000) / (last - first);
+    return this.#known;
   }
 }

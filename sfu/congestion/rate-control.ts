@@ -48,7 +48,7 @@ export class RateControl {
     const more = near
       ? Math.max(4000, (packetBits * 1000) / responseMs) * (passedMs / 1000)
       : Math.max(1000, this.bitrate * (increasePerSecond ** (passedMs / 1000) - 1));
-    const limit = delivered === null ? Infinity : delivered * maxAhead + aheadBits;
+    const limit = delivered === null ? this.bitrate : delivered * maxAhead + aheadBits;
     if (this.bitrate < limit) this.bitrate = Math.min(limit, this.bitrate + more);
   }
 

@@ -26,6 +26,8 @@ export const repeatsPerTick = 100;
 const paddingsAtOnce = 50;
 /** What audio and reports take beside video, in bit/s for each audio slot in use. */
 const audioBitrate = 40_000;
+/** A path that takes less than this part of what is sent is overloaded. */
+const overloadRatio = 0.7;
 /** So much more than the layers take is looked for, to leave room for their peaks. */
 const probeHeadroom = 1.2;
 
@@ -153,7 +155,8 @@ export class Egress {
     const demands = this.video.map((slot) => ({ layers: slot.demand(now) }));
     const audio = this.audio.reduce((sum, { current }) => sum + (current === null ? 0 : audioBitrate), 0);
     const levels = this.#allocation.allocate(demands, known === null ? Infinity : Math.max(0, known - audio), now);
-    levels.forEach((level, at) => this.video[at]?.allow(level, now));
+    const overloaded = known !== null && known < this.#rate.bitsPerSecond * overloadRatio;
+    levels.forEach((level, at) => this.video[at]?.allow(level, now, overloaded));
     if (known === null || output.reliable) return;
     const wanted = demands.reduce((sum, { layers }) => sum + (layers.at(-1) ?? 0), audio) * probeHeadroom;
     if (wanted > known) budget.want(wanted, now);

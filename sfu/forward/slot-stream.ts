@@ -24,6 +24,8 @@ export const haltAskMs = 500;
 /** How long a slot keeps to the small layer, at first and at most: twice as long each time it was too early. */
 export const narrowMs = 10_000;
 const maxNarrowMs = 80_000;
+/** How long a small layer that did not come is waited for, in ms: its publisher has to be told. */
+const smallPatienceMs = 3000;
 const audioMeta: SendMeta = {
   lane: lane.audio,
   frameId: 0,
@@ -111,6 +113,8 @@ export class SlotStream {
   #askedAt = -Infinity;
   /** A key frame is to be asked for, but not yet. */
   #askDue = false;
+  /** When the path was first found too slow for the large layer. */
+  #smallSince = -Infinity;
   #narrowUntil = -Infinity;
   #narrowForMs = narrowMs;
 
@@ -137,6 +141,11 @@ export class SlotStream {
     return this.#ceiling;
   }
 
+  /** The largest layer that it may be sent now; null for none. */
+  get wanted(): Rid | null {
+    return this.#ceiling === null || this.#allowed === null ? null : this.#allowed === 'l' ? 'l' : this.#ceiling;
+  }
+
   /** The subscriber shows the slot at this size now. */
   setCeiling(ceiling: Rid | null, now: number): void {
     if (ceiling === this.#ceiling) return;
@@ -154,26 +163,34 @@ export class SlotStream {
     return large === undefined ? [small.bitrate] : [small.bitrate, Math.max(small.bitrate, large.bitrate)];
   }
 
-  /** The path takes so many of the layers of {@link demand}; -1: none. */
-  allow(level: number, now: number): void {
-    const allowed = level < 0 ? null : level === 0 && this.#isChoice() ? 'l' : 'h';
+  /**
+   * The path takes so many of the layers of {@link demand}; -1: none. `overloaded`: it takes so much less than is sent that
+   * what still goes out would only stand in the way of the key frame that is waited for.
+   */
+  allow(level: number, now: number, overloaded: boolean): void {
+    const allowed = level < 0 ? null : level === 0 && this.#isChoice(now) ? 'l' : 'h';
     if (allowed === this.#allowed) return;
+    if (allowed === 'l') this.#smallSince = now;
     const { counters } = this.#shared;
     if (allowed === null) counters.slots_paused++;
     else if (allowed === 'l') counters.slots_narrowed++;
     this.#allowed = allowed;
-    if (allowed === null) this.#release();
+    if (allowed === null || overloaded) this.#release();
     this.select(now);
   }
 
   /** Whether the slot may be sent a layer of the large or the small kind. */
-  #isChoice(): boolean {
-    return this.#ceiling === 'h' && this.#track?.layer('h') != null && this.#track.layer('l') != null;
+  #isChoice(now: number): boolean {
+    if (this.#ceiling !== 'h' || this.#track?.layer('h') == null) return false;
+    const small = this.#track.layer('l');
+    if (small === null) return false;
+    // It may not have come because nobody was sent it; but then it comes as soon as somebody is to be.
+    return this.#allowed !== 'l' || small.flows(now) || now - this.#smallSince < smallPatienceMs;
   }
 
   /** The layers that come and may be shown here, the smallest first. */
   #choices(track: Track, now: number): Layer[] {
-    if (!this.#isChoice()) {
+    if (!this.#isChoice(now)) {
       const only = track.bestLayer(preferences[this.#ceiling ?? 'l'], now);
       return only === null ? [] : [only];
     }
@@ -229,9 +246,12 @@ export class SlotStream {
   select(now: number): void {
     if (this.#track === null || this.#output === null || this.#section?.active !== true) return;
     if (this.#askDue) this.#ask(now);
-    if (this.#ceiling === null || this.#allowed === null) return;
-    const ceiling = now < this.#narrowUntil || this.#allowed === 'l' ? 'l' : this.#ceiling;
-    const best = this.#track.bestLayer(preferences[ceiling], now);
+    const { wanted } = this;
+    if (wanted === null) return;
+    const ceiling = now < this.#narrowUntil ? 'l' : wanted;
+    // The large layer is no help where the path is too slow for it.
+    const small = this.#allowed === 'l' && this.#isChoice(now) ? this.#track.layer('l') : null;
+    const best = small ?? this.#track.bestLayer(preferences[ceiling], now);
     if (best === null || best === this.#pending) return;
     if (best === this.#current) {
       if (this.#pending !== null) this.#await(best);

@@ -54,12 +54,18 @@ export class Track {
     return last;
   }
 
-  /** Whether a slot is to be sent this layer, or has to make do with it because a better one does not come. */
+  /**
+   * Whether a slot is to be sent this layer: `h` also where only the path keeps it from a slot at the moment, `l` also where a
+   * slot has to make do with it because `h` does not come.
+   */
   isWatched(rid: Rid | null, now: number): boolean {
-    const large = rid === 'l' && this.layer('h')?.flows(now) === true;
-    for (const { ceiling } of this.viewers) {
-      if (ceiling === null) continue;
-      if (rid === null || ceiling === rid || (rid === 'l' && !large)) return true;
+    const large = this.layer('h')?.flows(now) === true;
+    for (const { ceiling, wanted } of this.viewers) {
+      if (
+        rid === null ? wanted !== null : rid === 'h' ? ceiling === 'h' : wanted === 'l' || (wanted === 'h' && !large)
+      ) {
+        return true;
+      }
     }
     return false;
   }
