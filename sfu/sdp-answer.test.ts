@@ -68,6 +68,8 @@ t.test("the answer to Chromium's offer", (t) => {
   t.equal(main?.payloads, '96 97 108 109 98 99 45 46');
   t.strictSame(main?.ssrcGroups, [{ semantics: 'FID', ssrcs: '1003 2000' }]);
   t.equal(camera?.payloads, '96 97');
+  t.match(camera?.fmtp, [{ payload: 96, config: /x-google-start-bitrate=\d+/ }, { payload: 97 }]);
+  t.notMatch(JSON.stringify(main), /x-google/, 'subscribers are told nothing of it');
   t.equal(microphone?.payloads, '111 63', 'redundant audio behind the codec, as offered');
   t.strictSame(
     main?.ext?.map(({ value }) => value),
