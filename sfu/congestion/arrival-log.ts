@@ -43,6 +43,19 @@ export class ArrivalLog {
     return this.#newest < 0 ? 0 : this.#newest - this.#from + 1;
   }
 
+  /**
+   * This process was held up between these moments, so that what it has taken since came at a time that it cannot know: it is
+   * told as if it had come evenly. Otherwise every such pause would look like a queue on the way.
+   */
+  spread(from: number, to: number): void {
+    let count = 0;
+    for (let i = this.#from; i <= this.#newest; i++) if (!Number.isNaN(this.#arrivals[i & mask])) count++;
+    let at = 0;
+    for (let i = this.#from; i <= this.#newest; i++) {
+      if (!Number.isNaN(this.#arrivals[i & mask])) this.#arrivals[i & mask] = from + ((to - from) * ++at) / count;
+    }
+  }
+
   /** The next feedback packet; null when there is nothing to tell. Call it until it is null. */
   feedback(senderSsrc: number): Uint8Array | null {
     if (this.untold <= 0) return null;

@@ -4,6 +4,11 @@ import type { PathUsage } from './delay-trend.ts';
 /** What an overused path is left with, of what it delivers. */
 const decrease = 0.85;
 const increasePerSecond = 1.08;
+/**
+ * Delays alone do not take it below this, in bit/s, which carries sound and a small picture: a peer that is short of CPU looks
+ * like a queue. A path that takes even less shows it by losses.
+ */
+const delayFloor = 180_000;
 /** Without a queue the estimate may not run ahead of what is delivered, because nothing proves it. */
 const maxAhead = 1.5;
 const aheadBits = 10_000;
@@ -57,7 +62,7 @@ export class RateControl {
     if (now - this.#decreasedAt < settleMs) return;
     this.#decreasedAt = now;
     const known = delivered ?? this.bitrate;
-    this.bitrate = Math.min(this.bitrate, decrease * known);
+    this.bitrate = Math.min(this.bitrate, Math.max(delayFloor, decrease * known));
     if (delivered === null) return;
     const before = this.#capacity;
     this.#capacity = before === null ? delivered : before + capacityWeight * (delivered - before);

@@ -28,6 +28,8 @@ export const publisherBitrate = 2_500_000;
 /** An SSRC takes the place of another one of the same layer only after so many ms without packets of that. */
 export const ssrcHoldMs = 250;
 const maxReportBlocks = 31;
+/** Ticks come every 100 ms; with so many between two of them this process was held up. */
+const heldUpMs = 140;
 /** Feedback packets on arrivals in one go: more than one only where a publisher's packets were held up for seconds. */
 const maxArrivalReports = 4;
 /** SSRCs that are remembered beyond their streams: senders stop naming section and layer once they were reported on. */
@@ -73,6 +75,7 @@ export class Ingress {
   #output: IngressOutput | null = null;
   readonly #feedback: LayerFeedback;
   #lastReportAt = -Infinity;
+  #tickedAt = Infinity;
   /** Publisher's clock minus ours, in ms; null before its first sender report. */
   #clockOffset: number | null = null;
 
@@ -221,6 +224,8 @@ export class Ingress {
       layer.measure(now);
       layer.tick(now);
     }
+    if (now - this.#tickedAt > heldUpMs) this.#arrivals?.spread(this.#tickedAt, now);
+    this.#tickedAt = now;
     this.#reportArrivals();
     if (this.#layers.size === 0 || now - this.#lastReportAt < reportIntervalMs) return;
     this.#lastReportAt = now;
