@@ -57,6 +57,11 @@ export interface JoinOptions {
   readonly ca?: string | readonly string[];
   /** Accepts any certificate of the edge. For tests on a machine of your own only. Node only. */
   readonly insecure?: boolean;
+  /**
+   * Whether the edge is told every 30 s, and at the end, how the call goes: figures alone, nothing that names anybody
+   * (tunnel-protocol/README.md, "telemetry"). True if absent.
+   */
+  readonly telemetry?: boolean;
   /** How long the whole join may take before it rejects; 15 000 if absent. */
   readonly timeoutMs?: number;
 }
@@ -106,6 +111,17 @@ export interface TrackStats {
   /** Receiving: packets that should have come and did not (RFC 3550 section 6.4.1). Sending: as the server reports it. */
   readonly lost: number;
   readonly jitterMs: number;
+  /** What not every client, and not every kind of track, can tell is left out. Sums grow over the whole call. */
+  readonly roundTripMs?: number | undefined;
+  /** Received video: pictures that stood still noticeably longer than usual, and for how long (webrtc-stats). */
+  readonly freezes?: number | undefined;
+  readonly freezeMs?: number | undefined;
+  /** Received audio: samples played so far, and those among them that were made up because packets were missing. */
+  readonly playedSamples?: number | undefined;
+  readonly concealedSamples?: number | undefined;
+  /** Received audio: the time that samples have spent in the jitter buffer so far, and how many came out of it. */
+  readonly bufferedMs?: number | undefined;
+  readonly bufferedSamples?: number | undefined;
 }
 
 /** Counters grow over the whole call. Byte counts are of RTP packets, headers included, without SRTP's tag. */

@@ -18,10 +18,13 @@ export type {
   TrackStats,
 } from './call.ts';
 export * as capacity from './capacity/index.ts';
+export type { DoctorReport, RungVerdict } from './doctor/types.ts';
 export { ClientError, clientErrors } from './errors.ts';
 export type { ClientErrorCode } from './errors.ts';
 export { ClipSource, IvfRecorder, OpusRecorder, loadClip } from './media/index.ts';
 export type { Clip } from './media/index.ts';
+export { diagnose } from './node/doctor/doctor.ts';
+export type { DoctorOptions } from './node/doctor/doctor.ts';
 export { join } from './node/join.ts';
 export type { JoinStep, NodeJoinOptions } from './node/join.ts';
 export type { LadderEvent } from './node/ladder-log.ts';

@@ -16,6 +16,8 @@ export interface JoinGrant {
   readonly name: string | null;
   readonly can: readonly Permission[];
   readonly hidden: boolean;
+  /** For a test of the network: the session ends soon, whatever happens, and few share its room. */
+  readonly probe?: boolean;
 }
 
 export interface ResumeClaims {
@@ -54,6 +56,7 @@ export class TokenAuthority {
       can: [...grant.can],
       ...(grant.name === null ? {} : { name: grant.name }),
       ...(grant.hidden ? { hidden: true } : {}),
+      ...(grant.probe === true ? { probe: true } : {}),
     });
     if (grant.identity !== null) jwt.setSubject(grant.identity);
     return jwt
@@ -120,7 +123,7 @@ export class TokenAuthority {
 }
 
 function grantOf(payload: JWTPayload): JoinGrant | Problem {
-  const { sub, room, name, can, hidden, record, upstream } = payload as Record<string, unknown>;
+  const { sub, room, name, can, hidden, probe, record, upstream } = payload as Record<string, unknown>;
   const invalid = (claim: string): Problem => problem('token-invalid', `The token's claim "${claim}" is not valid.`);
   if (sub !== undefined && (typeof sub !== 'string' || !isName(sub))) return invalid('sub');
   if (name !== undefined && (typeof name !== 'string' || !isName(name))) return invalid('name');
@@ -128,13 +131,15 @@ function grantOf(payload: JWTPayload): JoinGrant | Problem {
   const everyRoom = room === '*' && can.includes('admin');
   if (typeof room !== 'string' || !(everyRoom || isRoomName(room))) return invalid('room');
   if (hidden !== undefined && typeof hidden !== 'boolean') return invalid('hidden');
+  if (probe !== undefined && typeof probe !== 'boolean') return invalid('probe');
   if (record !== undefined && record !== false) {
     return problem('token-invalid', 'The token asks for recording, which is not supported yet by this version.');
   }
   if (upstream !== undefined) {
     return problem('token-invalid', 'The token names an upstream SFU, which is not supported yet by this version.');
   }
-  return { identity: sub ?? null, room, name: name ?? null, can: [...new Set(can)], hidden: hidden ?? false };
+  const grant = { identity: sub ?? null, room, name: name ?? null, can: [...new Set(can)], hidden: hidden ?? false };
+  return probe === true ? { ...grant, probe } : grant;
 }
 
 function isPermission(value: unknown): value is Permission {

@@ -11,6 +11,7 @@ import { GatewayCounters } from './counters.ts';
 import { openCluster } from './cluster.ts';
 import type { Directory } from './directory/index.ts';
 import { edgeCertificates, edgeSecret, warnOfRisks } from './edge-credentials.ts';
+import { doctorRoutes } from './doctor-api.ts';
 import type { HttpEngine } from './engine/index.ts';
 import { IceTcp } from './ice-tcp.ts';
 import { atEndOfTurn, loadLibc, type Libc } from './libc/index.ts';
@@ -26,6 +27,7 @@ import { RateLimiter, type RateLimit } from './rate-limit.ts';
 import { roomsRoutes } from './rooms-api.ts';
 import type { Secret } from './secret.ts';
 import { sessionRoutes } from './sessions.ts';
+import { Telemetry } from './telemetry/index.ts';
 import { TunnelHttp } from './tunnel-http.ts';
 import { TunnelWebSocket } from './tunnel-websocket.ts';
 import { TurnService } from './turn-service.ts';
@@ -56,6 +58,8 @@ export interface EdgeDeps {
 export interface EdgeLimits {
   /** `POST /v1/sessions` per source address: an office behind one address starts its day at once. */
   readonly sessions: RateLimit;
+  /** `POST /v1/doctor` per source address: a test asks once for each rung, on both its runs. */
+  readonly probes: RateLimit;
   /** STUN per UDP source address that has not proved itself. */
   readonly strangers: RateLimit;
   readonly maxParticipantsPerRoom: number;
@@ -66,6 +70,7 @@ export interface EdgeLimits {
 
 const defaultLimits: EdgeLimits = {
   sessions: { burst: 200, perSecond: 20 },
+  probes: { burst: 48, perSecond: 0.2 },
   strangers: { burst: 400, perSecond: 200 },
   maxParticipantsPerRoom: 200,
   sessionGraceMs: 30_000,
@@ -225,6 +230,9 @@ class EdgeProcess implements Edge {
     let media: Upstream | null = null;
     let turnEnds: (sessionId: string) => void = () => undefined;
     let metrics: Metrics | null = null;
+    let telemetry: Telemetry | null = null;
+    // After the sessions have ended.
+    this.#undo.push(() => telemetry?.close());
     const udp = new UdpMedia({
       receive: (path, datagram) => media?.receive(path, datagram),
       traffic: counters.udp,
@@ -251,6 +259,7 @@ class EdgeProcess implements Edge {
           metrics?.rungMoved(move);
           cluster?.sessions.rungMoved(sessionId, move.to);
         },
+        telemetry: (event) => telemetry?.take(event),
         sessionEnded: (sessionId) => {
           turnEnds(sessionId);
           cluster?.sessions.ended(sessionId);
@@ -337,6 +346,16 @@ class EdgeProcess implements Edge {
           draining: () => this.#draining,
           refused,
         }),
+        ...doctorRoutes({
+          tokens,
+          certificates: certificates.set,
+          limiter: new RateLimiter(limits.probes, randomInt(2 ** 31)),
+          addresses: config.publicAddresses,
+          ports: () => ({ tcp: port, udp: ports.udp, turnUdp: turnUdpPort }),
+          now,
+          draining: () => this.#draining,
+          refused,
+        }),
         ...roomsRoutes({ upstream, tokens, refused }),
       ],
       webSockets: [tunnel],
@@ -366,6 +385,7 @@ class EdgeProcess implements Edge {
       demux: publicTcp.demux,
     });
     metrics = figures;
+    telemetry = new Telemetry({ ...config, metrics: figures.qos, log, now, wallClock: Date.now });
     this.#undo.push(() => {
       figures.close();
     });
@@ -425,6 +445,7 @@ class EdgeProcess implements Edge {
         onRung: (move, sessionId) => {
           events.rungMoved(move, sessionId);
         },
+        onTelemetry: (event) => events.telemetry?.(event),
         onSessionEnd: (sessionId) => {
           events.sessionEnded(sessionId);
         },

@@ -5,6 +5,7 @@ import type { RungMove } from '../sfu/index.ts';
 import { rungs } from '../tunnel-protocol/index.ts';
 import { dropReasons, type GatewayCounters } from './counters.ts';
 import type { Demultiplexer } from './demux/index.ts';
+import { QosMetrics } from './telemetry/index.ts';
 
 export interface MetricsSources {
   readonly counters: GatewayCounters;
@@ -38,6 +39,7 @@ export class Metrics {
     labelNames: ['from', 'to', 'reason'],
     registers: [this.#registry],
   });
+  readonly qos = new QosMetrics(this.#registry);
   readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
 
   constructor(sources: MetricsSources) {

@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { SfuError } from '../sfu/index.ts';
 import { parseAuthority } from './addresses.ts';
-import type { JoinGrant, TokenAuthority } from './auth.ts';
+import type { JoinGrant, ResumeClaims, TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
 import type { AuthMode, Config } from './config.ts';
+import { probeParticipants, probeSeconds } from './doctor-api.ts';
 import type { RequestHead } from './engine/index.ts';
 import { maxJsonBytes, readJsonObject } from './json-body.ts';
 import { isName, isRoomName } from './names.ts';
@@ -122,6 +123,9 @@ class Sessions {
     const identity = grant.identity ?? this.#identityBefore(wanted) ?? `guest-${randomBytes(4).toString('hex')}`;
     let opened: OpenedSession;
     try {
+      if (grant.probe === true && (await this.#isFullOfProbes(wanted.room))) {
+        return this.#refuse(problem('room-full', 'A room for tests has two participants.'));
+      }
       opened = await upstream.openSession({
         sessionId,
         room: wanted.room,
@@ -139,9 +143,11 @@ class Sessions {
       throw error;
     }
     const { node, epoch } = opened;
+    const claims = { session: sessionId, room: wanted.room, node, epoch, identity };
+    if (grant.probe === true) this.#endLater(claims);
     return jsonReply(201, {
       sessionId,
-      resumeToken: tokens.issueResumeToken({ session: sessionId, room: wanted.room, node, epoch, identity }),
+      resumeToken: tokens.issueResumeToken(claims),
       iceServers: [{ urls: turnUrls(place, turnUdpPort()), ...turnCredentials(sessionId) }],
       tunnel: {
         websocket: `wss://${authority(place)}/tunnel/v1/ws`,
@@ -158,6 +164,19 @@ class Sessions {
   #identityBefore({ room, rejoin }: SessionBody): string | null {
     const claims = rejoin === null ? null : this.#deps.tokens.verifyResumeToken(rejoin);
     return claims?.room === room ? (claims.identity ?? null) : null;
+  }
+
+  async #isFullOfProbes(room: string): Promise<boolean> {
+    const summary = await this.#deps.upstream.room(room);
+    return (summary?.participants.length ?? 0) >= probeParticipants;
+  }
+
+  /** Whatever it is used for meanwhile. */
+  #endLater(claims: ResumeClaims): void {
+    setTimeout(() => {
+      // One that has ended, or whose node is gone, needs no end.
+      this.#deps.upstream.endSession(claims).catch(() => undefined);
+    }, probeSeconds * 1000).unref();
   }
 
   async #grant(wanted: SessionBody): Promise<JoinGrant | Problem> {

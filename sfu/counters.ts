@@ -18,6 +18,7 @@ export const sfuCounts = {
   offers_refused: 'offers without the fixed shape',
   requests: 'signalling requests',
   requests_refused: 'signalling requests answered with an error',
+  telemetry_in: 'telemetry events of clients',
   control_errors: 'control connections ended because of what came on them',
   control_unattached: 'control frames on paths that carry no control channel',
   control_dropped: 'control frames that a path did not take; its connection was ended',

@@ -112,7 +112,8 @@ class SfuNode implements Sfu {
           const endRoom = (): void => {
             this.#endRoom(room, participant);
           };
-          handleSignal({ counters, end, endRoom }, room, participant, text, deps.now());
+          const { onTelemetry } = this.#deps;
+          handleSignal({ counters, end, endRoom, onTelemetry }, room, participant, text, deps.now());
         },
         onReport: () => participant.report(deps.now()),
         onOpen: () => {

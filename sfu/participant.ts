@@ -41,6 +41,9 @@ import type { TransportDeps } from './transport.ts';
 const requestBurst = 60;
 const requestsPerSecond = 20;
 export const offerCost = 5;
+/** Telemetry comes every 30 s, and once more at the end. */
+const telemetryBurst = 4;
+const telemetryPerSecond = 0.1;
 /** Reports on the media path are asked for four times a second; who asks more often is not answered. */
 const reportGapMs = 100;
 
@@ -77,6 +80,7 @@ export class Participant {
   /** Where the SFU is reached through the edge that the client is connected to. */
   edgeCandidates: readonly Candidate[];
   readonly requestBudget: TokenBucket;
+  readonly telemetryBudget: TokenBucket;
   readonly #watcher = new LayerWatcher();
   readonly #deps: ParticipantDeps;
   readonly #slots: ReadonlyMap<string, SlotSsrcs>;
@@ -114,6 +118,7 @@ export class Participant {
     this.#originId = String(Number.parseInt(hex(random(6)), 16));
     this.#slots = chooseSsrcs([...videoSlotMids, ...audioSlotMids], random);
     this.#withoutConsentSince = now;
+    this.telemetryBudget = new TokenBucket(telemetryBurst, telemetryPerSecond, now);
     this.requestBudget = new TokenBucket(requestBurst, requestsPerSecond, now);
     const ssrc = this.#slots.get(videoSlotMids[0])?.media ?? 0;
     this.control = new ControlSession(epoch, events, counters.sfu, now);

@@ -1,5 +1,5 @@
 /** The SFU's public face. A gateway talks to it through this interface alone, in this process or over a trunk. */
-import type { Path, Permission, Publication, Rung } from '../tunnel-protocol/index.ts';
+import type { Path, Permission, Publication, QosEvent, Rung } from '../tunnel-protocol/index.ts';
 
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -45,6 +45,8 @@ export interface SfuDeps {
   readonly endOfTurn?: (run: () => void) => void;
   /** For metrics. Must not throw. */
   readonly onRung?: (move: RungMove, sessionId: string) => void;
+  /** A client told how its call went; checked, and bounded. Must not throw. */
+  readonly onTelemetry?: (event: QosEvent) => void;
   /** A session has ended, for whatever reason; for what else was given to it. Must not throw. */
   readonly onSessionEnd?: (sessionId: string) => void;
   /**

@@ -1,6 +1,6 @@
 /** Answers the requests of a session's client: every request gets exactly one reply, and nothing it says is believed. */
 import { decodeSignalRequest, SignalDecodeError, signalLimits, videoSlotMids } from '../tunnel-protocol/index.ts';
-import type { Rid, SignalReplyBody, SignalRequest, SlotView } from '../tunnel-protocol/index.ts';
+import type { QosEvent, Rid, SignalReplyBody, SignalRequest, SlotView } from '../tunnel-protocol/index.ts';
 import type { SfuCounters } from './counters.ts';
 import { signalErrors } from './errors.ts';
 import type { SignalErrorCode } from './errors.ts';
@@ -23,6 +23,7 @@ export interface SignallingDeps {
   readonly end: (participant: Participant, reason: 'left' | 'kicked') => void;
   /** Ends all sessions of the room, after the reply. */
   readonly endRoom: () => void;
+  readonly onTelemetry: ((event: QosEvent) => void) | undefined;
 }
 
 /** One message of a client. */
@@ -33,7 +34,7 @@ export function handleSignal(
   text: string,
   now: number,
 ): void {
-  const { counters } = deps;
+  const { counters, onTelemetry } = deps;
   counters.requests++;
   const request = decodeSignalRequest(text);
   if (request instanceof SignalDecodeError) {
@@ -53,6 +54,10 @@ export function handleSignal(
     join(room, participant, request.id, counters, now);
     return;
   }
+  if (request.type === 'telemetry') {
+    takeTelemetry(participant, request, onTelemetry, counters, now);
+    return;
+  }
   const result = answer(deps, room, participant, request, now);
   if ('code' in result) {
     counters.requests_refused++;
@@ -62,6 +67,23 @@ export function handleSignal(
   participant.send({ type: 'reply', id: request.id, ok: true, body: result }, now);
   if (request.type === 'leave') deps.end(participant, 'left');
   if (request.type === 'end-room') deps.endRoom();
+}
+
+function takeTelemetry(
+  participant: Participant,
+  { id, event }: Extract<SignalRequest, { type: 'telemetry' }>,
+  onTelemetry: SignallingDeps['onTelemetry'],
+  counters: SfuCounters,
+  now: number,
+): void {
+  if (!participant.joined || !participant.telemetryBudget.take(1, now)) {
+    counters.requests_refused++;
+    refuse(participant, id, { code: participant.joined ? 'too-many-requests' : 'not-joined' }, now);
+    return;
+  }
+  counters.telemetry_in++;
+  onTelemetry?.(event);
+  participant.send({ type: 'reply', id, ok: true, body: { of: 'telemetry' } }, now);
 }
 
 function refuse(participant: Participant, id: number, { code, detail }: Refusal, now: number): void {
@@ -97,7 +119,7 @@ function answer(
   { counters, end }: SignallingDeps,
   room: Room,
   participant: Participant,
-  request: Exclude<SignalRequest, { type: 'join' }>,
+  request: Exclude<SignalRequest, { type: 'join' | 'telemetry' }>,
   now: number,
 ): SignalReplyBody | Refusal {
   if (request.type === 'leave') return { of: 'leave' };

@@ -7,6 +7,7 @@ export * from './exchange/index.ts';
 export * from './flow/index.ts';
 export * from './frames.ts';
 export * from './path.ts';
+export * from './qos/index.ts';
 export * from './rtp/index.ts';
 export * from './sdp-shape.ts';
 export * from './signal-codec.ts';

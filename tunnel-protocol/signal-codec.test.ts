@@ -146,6 +146,8 @@ t.test('a message with one field missing or of another type is refused, never th
       const keys = Object.keys(request);
       const key = keys[pick % keys.length] as string;
       fc.pre(!(key === 'sdp' && typeof value === 'string') && !(key === 'status' && !Array.isArray(value)));
+      // An empty view is a view.
+      fc.pre(!(key === 'slots' && Array.isArray(value) && value.length === 0));
       const decoded = decodeSignalRequest(JSON.stringify({ ...request, [key]: value }));
       assert.ok(decoded instanceof SignalDecodeError, key);
     }),

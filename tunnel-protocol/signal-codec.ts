@@ -5,6 +5,7 @@
 import { controlLimits } from './control/limits.ts';
 import type { ControlRung, Rung } from './path.ts';
 import { controlRungs, rungs } from './path.ts';
+import { readQosEvent } from './qos/qos-codec.ts';
 import { rids } from './sdp-shape.ts';
 import type { MediaKind, Rid, Source } from './sdp-shape.ts';
 import { FieldReader, isJsonObject, isU32 } from './signal-fields.ts';
@@ -75,6 +76,7 @@ const plainReplies = [
   'subscribe',
   'view',
   'status',
+  'telemetry',
   'mute-participant',
   'kick',
   'end-room',
@@ -122,6 +124,11 @@ const requestDecoders: Decoders<SignalRequest> = {
     participant: fields.token('participant', signalLimits.maxIdChars),
   }),
   'end-room': (fields) => ({ type: 'end-room', id: fields.u32('id') }),
+  telemetry: (fields) => ({
+    type: 'telemetry',
+    id: fields.u32('id'),
+    event: readQosEvent(fields.object('event')),
+  }),
   leave: (fields) => ({ type: 'leave', id: fields.u32('id') }),
 };
 
@@ -155,9 +162,9 @@ const eventDecoders: Decoders<SignalEvent> = {
   }),
 };
 
-/** The types of both directions, for those who list them. */
-export const signalRequestTypes = Object.keys(requestDecoders) as readonly SignalRequest['type'][];
-export const signalEventTypes = Object.keys(eventDecoders) as readonly SignalEvent['type'][];
+/** The types of both directions, for those who list them; a page does not, and leaves the requests out. */
+export const signalRequestTypes = /* @__PURE__ */ Object.keys(requestDecoders) as readonly SignalRequest['type'][];
+export const signalEventTypes = /* @__PURE__ */ Object.keys(eventDecoders) as readonly SignalEvent['type'][];
 
 /** A message of a client. */
 export function decodeSignalRequest(text: string): SignalRequest | SignalDecodeError {

@@ -51,6 +51,18 @@ export class FieldReader {
     return 0;
   }
 
+  /** A finite number from `least` to `most`. */
+  number(key: string, least: number, most: number): number {
+    const value = this.value(key);
+    if (typeof value === 'number' && value >= least && value <= most) return value;
+    this.fail(key);
+    return least;
+  }
+
+  numberOrNull(key: string, least: number, most: number): number | null {
+    return this.value(key) === null ? null : this.number(key, least, most);
+  }
+
   /** 1 to `maxChars` printable ASCII characters without spaces. */
   token(key: string, maxChars: number): string {
     const value = this.value(key);

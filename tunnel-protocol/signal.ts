@@ -3,6 +3,7 @@
  * Requests carry an `id` chosen by the client and are answered by exactly one `reply`.
  */
 import type { ControlRung, Rung } from './path.ts';
+import type { QosEvent } from './qos/index.ts';
 import type { MediaKind, Rid, Source } from './sdp-shape.ts';
 
 export type Permission = 'publish' | 'subscribe' | 'data' | 'admin';
@@ -69,6 +70,8 @@ export type SignalRequest =
   | { readonly type: 'mute-participant'; readonly id: number; readonly participant: string; readonly source: Source }
   | { readonly type: 'kick'; readonly id: number; readonly participant: string }
   | { readonly type: 'end-room'; readonly id: number }
+  /** How the call went since the telemetry before; for operators, no participant hears of it. */
+  | { readonly type: 'telemetry'; readonly id: number; readonly event: QosEvent }
   | { readonly type: 'leave'; readonly id: number };
 
 export interface SignalErrorBody {

@@ -12,6 +12,7 @@ import { ClientError, asClientError } from '../errors.ts';
 import { Roster } from '../page-model/roster.ts';
 import { clientVersion } from '../version.ts';
 import { checkJoinOptions } from './join-options.ts';
+import { JoinTimeline } from '../qos/join-timeline.ts';
 import { MediaSession } from './media-session.ts';
 import { NodeCall } from './node-call.ts';
 import type { NodeCallParts } from './node-call.ts';
@@ -78,6 +79,7 @@ class JoinAttempt {
   /** Its reason is the ClientError to reject with. */
   readonly #abort = new AbortController();
   readonly #disarm: (() => void)[] = [];
+  readonly #timeline = new JoinTimeline();
   #session: Session | null = null;
   #edges = new EdgeRing();
   #rejoins = 0;
@@ -168,13 +170,18 @@ class JoinAttempt {
     const media = new MediaSession({ transport, clock: this.#clock, cname, ssrcs, answer, slotsBefore });
     const connected = new Promise<void>((resolve) => {
       transport.once('connected', () => {
+        this.#timeline.reached('dtlsMs', this.#sinceStart());
         resolve();
       });
     });
     const nominated = new Promise<void>((resolve) => {
       transport.once('rung', () => {
+        this.#timeline.reached('iceMs', this.#sinceStart());
         resolve();
       });
+    });
+    transport.once('rtp', () => {
+      this.#timeline.reached('firstMediaMs', this.#sinceStart());
     });
     transport.start(answer);
     await this.#unlessFailed(Promise.all([connected, nominated]));
@@ -184,7 +191,7 @@ class JoinAttempt {
     control.once('closed', () => {
       this.#clock.setTimer(() => void this.#http.close(), 0);
     });
-    const joinMs = this.#clock.now() - this.#startedAt;
+    const joinMs = this.#sinceStart();
     return {
       sessionId: session.sessionId,
       control,
@@ -194,6 +201,8 @@ class JoinAttempt {
       clock: this.#clock,
       joinMs,
       answer,
+      timeline: this.#timeline,
+      telemetry: this.#options.telemetry ?? true,
       edges: session.edges,
       rejoin: () => this.#again(session, media.slots),
     };
@@ -318,8 +327,14 @@ class JoinAttempt {
   }
 
   #reached(step: JoinStep): void {
+    const ms = this.#sinceStart();
     this.#step = step;
-    this.#options.onStep?.(step, this.#clock.now() - this.#startedAt);
+    if (step === 'session' || step === 'control') this.#timeline.reached(`${step}Ms`, ms);
+    this.#options.onStep?.(step, ms);
+  }
+
+  #sinceStart(): number {
+    return this.#clock.now() - this.#startedAt;
   }
 
   #fail(error: ClientError): void {

@@ -1,4 +1,5 @@
 /** A call that is joined: the API of call.ts for Node, with werift's tracks. `join()` makes it. */
+import { randomBytes } from 'node:crypto';
 import type { MediaStreamTrack } from 'werift';
 import type {
   ControlRung,
@@ -27,6 +28,9 @@ import { ClientError } from '../errors.ts';
 import type { Answer } from './sdp-answer.ts';
 import { DataSession } from './data-session.ts';
 import type { Roster } from '../page-model/roster.ts';
+import type { JoinTimeline } from '../qos/join-timeline.ts';
+import { QosReporter } from '../qos/qos-reporter.ts';
+import { clientVersion } from '../version.ts';
 import type { LadderEvent } from './ladder-log.ts';
 import type { MediaSession } from './media-session.ts';
 import type { NodeTransport } from './node-transport.ts';
@@ -45,6 +49,8 @@ export interface NodeCallParts {
   readonly edges: readonly string[];
   /** Joins the same room anew, as the same participant: the session was lost. Rejects with a ClientError. */
   readonly rejoin: () => Promise<NodeCallParts>;
+  readonly timeline: JoinTimeline;
+  readonly telemetry: boolean;
 }
 
 export interface NodeCallEvents extends CallEvents<MediaStreamTrack> {
@@ -78,6 +84,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
   readonly #published = new Map<Source, NodePublishedTrack>();
   #data: DataSession;
   readonly #tracks: TrackEvent<MediaStreamTrack>[] = [];
+  #telemetry: QosReporter | null;
   #timer: unknown;
   #verdictTimer: unknown = null;
   #subscription = { main: null as string | null, audio: true, video: true };
@@ -89,6 +96,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     this.#parts = parts;
     this.#data = this.#listen(parts);
     this.#announceTracks(parts.roster.slots);
+    this.#telemetry = this.#startTelemetry();
     this.#timer = this.#startReports();
   }
 
@@ -305,6 +313,9 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
         this.#parts = parts;
         this.#rejoining = false;
         this.#data = this.#listen(parts);
+        // Another session, and another call to whoever reads.
+        this.#telemetry?.stop();
+        this.#telemetry = this.#startTelemetry();
         await this.#replay(parts);
         return;
       } catch (error) {
@@ -343,6 +354,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
   async #leave(): Promise<void> {
     if (this.#closed) return;
     const { control, clock } = this.#parts;
+    this.#telemetry?.finish();
     let timer: unknown = null;
     const patience = new Promise<void>((resolve) => {
       timer = clock.setTimer(resolve, leaveTimeoutMs);
@@ -352,6 +364,20 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     await Promise.race([left, patience]);
     clock.clearTimer(timer);
     this.#end(null);
+  }
+
+  #startTelemetry(): QosReporter | null {
+    const { clock, control, timeline, telemetry } = this.#parts;
+    if (!telemetry) return null;
+    return new QosReporter({
+      client: { kind: 'node', version: clientVersion },
+      call: randomBytes(4).readUInt32BE(),
+      rung: this.rung,
+      events: this,
+      control,
+      clock,
+      sample: () => ({ stats: this.stats(), attempts: this.attempts, join: timeline.steps }),
+    });
   }
 
   #startReports(): unknown {
@@ -407,6 +433,7 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     if (this.#closed) return;
     this.#closed = true;
     const { clock, control, media, transport } = this.#parts;
+    this.#telemetry?.stop();
     clock.clearTimer(this.#timer);
     if (this.#verdictTimer !== null) clock.clearTimer(this.#verdictTimer);
     this.#data.close();

@@ -25,6 +25,11 @@ export function millisecondsText(ms: number | null): string {
   return `${String(Math.round(ms))}${nbsp}ms`;
 }
 
+/** A mean opinion score, 1–5. */
+export function scoreText(mos: number | null): string {
+  return mos === null ? unknown : mos.toFixed(1);
+}
+
 export function secondsText(ms: number | null): string {
   return ms === null ? unknown : `${(ms / 1_000).toFixed(2)}${nbsp}s`;
 }

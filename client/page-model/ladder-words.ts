@@ -50,7 +50,12 @@ const reasonTexts: Readonly<Record<RungReason, string>> = {
 };
 
 /** `ladder`: the latest attempt of each rung. */
-export function changeText({ from, to, reason }: RungChange, ladder: ReadonlyMap<Rung, RungAttempt>): string {
+export function changeText(change: RungChange, ladder: ReadonlyMap<Rung, RungAttempt>): string {
+  return `${rungNames[change.to]} (${whyText(change, ladder)})`;
+}
+
+/** Why media is on this rung. */
+export function whyText({ from, to, reason }: RungChange, ladder: ReadonlyMap<Rung, RungAttempt>): string {
   const parts: string[] = [reasonTexts[reason]];
   if (from === null && ladder.size === 1) parts.push('no other way is allowed');
   const silent = [...ladder.values()].filter(
@@ -59,5 +64,5 @@ export function changeText({ from, to, reason }: RungChange, ladder: ReadonlyMap
   if (reason !== 'requested' && silent.length > 0) {
     parts.push(`no way through for ${silent.map(({ rung }) => rungNames[rung]).join(', ')}`);
   }
-  return `${rungNames[to]} (${parts.join('; ')})`;
+  return parts.join('; ');
 }

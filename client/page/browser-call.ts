@@ -6,6 +6,7 @@ import { ControlClient, createSession, deleteSession } from '../control/index.ts
 import { ClientError, asClientError } from '../errors.ts';
 import { isNativeRung, nativeRungs, planIce } from '../page-model/ice-plan.ts';
 import type { IcePlan } from '../page-model/ice-plan.ts';
+import { JoinTimeline } from '../qos/join-timeline.ts';
 import { Roster } from '../page-model/roster.ts';
 import { clientVersion } from '../version.ts';
 import { CallSampler } from './call-sampler.ts';
@@ -59,6 +60,8 @@ class JoinAttempt {
   readonly #abort = new AbortController();
   readonly #cleanUp: (() => void)[] = [];
   readonly #onFailure: (() => void)[] = [];
+  readonly #timeline = new JoinTimeline();
+  readonly #startedAt = performance.now();
   #media: MediaConnection | null = null;
   #step: JoinStep = 'session';
   #stepBegan = performance.now();
@@ -92,7 +95,9 @@ class JoinAttempt {
     this.#onFailure.push(() => {
       media.close();
     });
+    this.#watch(media);
     const session = await this.#unlessAborted(asked);
+    this.#reached('sessionMs');
     const dropSession = (): void => void deleteSession(this.#url, session, browserFetch);
     this.#onFailure.push(dropSession);
     const plan = planIce(session.iceServers, this.#options.rungs);
@@ -126,6 +131,7 @@ class JoinAttempt {
     this.#cleanUp.push(control.on('event', (notice) => void roster.apply(notice)));
     const connected = new Promise<void>((resolve) =>
       control.once('connected', () => {
+        this.#reached('controlMs');
         resolve();
       }),
     );
@@ -172,6 +178,8 @@ class JoinAttempt {
           negotiationMs: this.#spent.negotiation,
           mediaMs: this.#spent.media,
         },
+        timeline: this.#timeline,
+        telemetry: this.#options.telemetry ?? true,
       },
       slotTracks(media),
     );
@@ -183,6 +191,29 @@ class JoinAttempt {
 
   disarm(): void {
     for (const clean of this.#cleanUp.splice(0)) clean();
+  }
+
+  #reached(step: 'sessionMs' | 'controlMs' | 'iceMs' | 'dtlsMs' | 'firstMediaMs'): void {
+    this.#timeline.reached(step, performance.now() - this.#startedAt);
+  }
+
+  /** Until the first time of each; the page keeps no more of them than that. */
+  #watch({ peer }: MediaConnection): void {
+    peer.addEventListener('iceconnectionstatechange', () => {
+      if (['connected', 'completed'].includes(peer.iceConnectionState)) this.#reached('iceMs');
+    });
+    peer.addEventListener('connectionstatechange', () => {
+      if (peer.connectionState === 'connected') this.#reached('dtlsMs');
+    });
+    peer.addEventListener('track', ({ track }) => {
+      track.addEventListener(
+        'unmute',
+        () => {
+          this.#reached('firstMediaMs');
+        },
+        { once: true },
+      );
+    });
   }
 
   #begin(step: JoinStep | null): void {

@@ -61,6 +61,13 @@ interface StatsEntry extends IceStatsEntry {
   readonly frameHeight?: number;
   readonly totalAudioEnergy?: number;
   readonly totalSamplesReceived?: number;
+  readonly concealedSamples?: number;
+  readonly silentConcealedSamples?: number;
+  readonly jitterBufferDelay?: number;
+  readonly jitterBufferEmittedCount?: number;
+  readonly freezeCount?: number;
+  readonly totalFreezesDuration?: number;
+  readonly roundTripTime?: number;
 }
 
 interface Totals {
@@ -169,7 +176,28 @@ function trackStats(
     height: best.frameHeight ?? 0,
     audioEnergy: first.totalAudioEnergy ?? 0,
     audioSamples: first.totalSamplesReceived ?? 0,
+    ...(sends
+      ? { roundTripMs: milliseconds(largest(reports.flatMap((entry) => entry.roundTripTime ?? []))) }
+      : heard(first)),
   };
+}
+
+/** Silence that is made up while nobody sends is no concealment that anybody hears. */
+function heard(entry: StatsEntry): Partial<TrackStats> {
+  if (entry.kind === 'video') {
+    return { freezes: entry.freezeCount, freezeMs: milliseconds(entry.totalFreezesDuration ?? null) };
+  }
+  const { concealedSamples, silentConcealedSamples = 0 } = entry;
+  return {
+    playedSamples: entry.totalSamplesReceived,
+    concealedSamples: concealedSamples === undefined ? undefined : concealedSamples - silentConcealedSamples,
+    bufferedMs: milliseconds(entry.jitterBufferDelay ?? null),
+    bufferedSamples: entry.jitterBufferEmittedCount,
+  };
+}
+
+function milliseconds(seconds: number | null): number | undefined {
+  return seconds === null ? undefined : seconds * 1_000;
 }
 
 function largest(values: readonly number[]): number | null {

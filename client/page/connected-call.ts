@@ -25,6 +25,8 @@ import { isBetterRung } from '../page-model/ice-plan.ts';
 import type { Roster } from '../page-model/roster.ts';
 import { CallSampler } from './call-sampler.ts';
 import type { BrowserTrackStats, CallSample } from './call-sampler.ts';
+import type { JoinTimeline } from '../qos/join-timeline.ts';
+import type { QosReporter } from '../qos/qos-reporter.ts';
 import { lookAtIce } from './ice-stats.ts';
 import type { IceSample } from './ice-stats.ts';
 import type { MediaConnection } from './media-connection.ts';
@@ -69,6 +71,8 @@ export interface CallParts {
   readonly firstSample: CallSample;
   readonly rung: Rung;
   readonly joinSplit: JoinSplit;
+  readonly timeline: JoinTimeline;
+  readonly telemetry: boolean;
 }
 
 const sampleIntervalMs = 1_000;
@@ -83,6 +87,8 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
   readonly #data: PageData;
   readonly #published = new Map<Source, Published>();
   readonly #timer: number;
+  #telemetry: QosReporter | null = null;
+  #interrupted = false;
   #rung: Rung;
   #sample: CallSample;
   #subscription = { main: null as string | null, audio: true, video: true };
@@ -134,10 +140,12 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     });
     media.on('state', (state) => {
       if (state === 'connected') void this.#takeSample();
+      this.#countMedia(state === 'connected');
       this.emit('media', { connected: state === 'connected' });
     });
     media.on('pair', () => void this.#lookAtIce());
     this.#timer = setInterval(() => void this.#takeSample(), sampleIntervalMs);
+    if (parts.telemetry) void this.#startTelemetry();
   }
 
   get rung(): Rung {
@@ -278,11 +286,34 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
   async leave(): Promise<void> {
     if (this.#closed) return;
     const { control } = this.#parts;
+    this.#telemetry?.finish();
     const left = control.request({ type: 'leave' }).catch(() => undefined);
     this.#stop();
     await Promise.race([left, new Promise((resolve) => setTimeout(resolve, leaveTimeoutMs))]);
     control.close('left');
     this.#end(null);
+  }
+
+  /** Loaded when the call stands: what it takes must not delay a join. */
+  async #startTelemetry(): Promise<void> {
+    const { control, timeline } = this.#parts;
+    try {
+      const { startTelemetry } = await import('./telemetry.ts');
+      if (this.#closed) return;
+      this.#telemetry = startTelemetry({
+        rung: this.#rung,
+        events: this,
+        control,
+        sample: () => ({ stats: this.stats(), attempts: this.attempts, join: timeline.steps }),
+      });
+    } catch {
+      // The edge was replaced by another version, or is out of reach: the call goes on without telemetry.
+    }
+  }
+
+  #countMedia(connected: boolean): void {
+    if (connected && this.#interrupted) this.#telemetry?.mediaReconnected();
+    this.#interrupted = !connected;
   }
 
   async #takeSample(): Promise<void> {
@@ -324,6 +355,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
   #stop(): void {
     this.#closed = true;
     clearInterval(this.#timer);
+    this.#telemetry?.stop();
     this.#keeper.stop();
     this.#data.end(new ClientError('left'));
     this.#parts.media.close();

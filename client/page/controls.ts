@@ -6,8 +6,9 @@ import { wordsForError } from '../page-model/words.ts';
 import type { Words } from '../page-model/words.ts';
 import type { BrowserCall } from './browser-call.ts';
 import type { CallView } from './call-view.ts';
+import { fillDeviceSelect } from './device-select.ts';
 import { DeviceError, canShareScreen, chooseScreen } from './devices.ts';
-import type { LocalDevices } from './devices.ts';
+import type { DeviceKind, LocalDevices } from './devices.ts';
 import { byId, element, icon, setText } from './dom.ts';
 import type { IconName } from './dom.ts';
 import { recall, remember } from './memory.ts';
@@ -24,6 +25,11 @@ export class Controls {
     camera: byId('toggle-camera', HTMLButtonElement),
     screen: byId('toggle-screen', HTMLButtonElement),
   };
+  readonly #dialog = byId('devices-dialog', HTMLDialogElement);
+  readonly #selects: Readonly<Record<DeviceKind, HTMLSelectElement>> = {
+    camera: byId('call-camera', HTMLSelectElement),
+    microphone: byId('call-microphone', HTMLSelectElement),
+  };
   readonly #cleanUp: (() => void)[] = [];
   #microphone: Published | null = null;
   #camera: Published | null = null;
@@ -38,7 +44,19 @@ export class Controls {
     this.#buttons.screen.onclick = () => void this.#guard(this.#buttons.screen, () => this.#toggleScreen());
     this.#buttons.screen.hidden = !canShareScreen();
     byId('leave', HTMLButtonElement).onclick = () => void call.leave();
+    const open = byId('open-devices', HTMLButtonElement);
+    open.onclick = () => {
+      void this.#listDevices();
+      this.#dialog.showModal();
+    };
+    for (const kind of ['camera', 'microphone'] as const) {
+      this.#selects[kind].onchange = () => {
+        remember({ [kind]: this.#selects[kind].value });
+        void this.#guard(null, () => this.#changeDevice(kind));
+      };
+    }
     this.#cleanUp.push(
+      devices.on('list', () => void this.#listDevices()),
       // Unplugged, or its permission was withdrawn: the publication goes with the device.
       devices.on('change', ({ kind, track }) => {
         if (track !== null) return;
@@ -68,6 +86,7 @@ export class Controls {
 
   close(): void {
     for (const clean of this.#cleanUp.splice(0)) clean();
+    this.#dialog.close();
     this.#screen?.track.stop();
   }
 
@@ -99,6 +118,26 @@ export class Controls {
     if (track === null) return;
     this.#camera = await this.#call.publish(track);
     remember({ cameraOn: true });
+  }
+
+  /** Of a device that is on; another one is taken when it is turned on the next time. */
+  async #changeDevice(kind: DeviceKind): Promise<void> {
+    const published = kind === 'camera' ? this.#camera : this.#microphone;
+    if (published === null) return;
+    const { muted } = published;
+    const track = await this.#turnOn(kind);
+    if (track === null) return;
+    await published.unpublish();
+    const again = await this.#call.publish(track, { muted });
+    if (kind === 'camera') this.#camera = again;
+    else this.#microphone = again;
+  }
+
+  async #listDevices(): Promise<void> {
+    const found = await this.#devices.list();
+    for (const kind of ['camera', 'microphone'] as const) {
+      fillDeviceSelect(this.#selects[kind], kind, found, this.#devices);
+    }
   }
 
   async #toggleScreen(): Promise<void> {

@@ -1,6 +1,7 @@
 /** The first view: who you are, which room, which devices, and what you look like. */
 import { Emitter } from '../emitter.ts';
 import type { Words } from '../page-model/words.ts';
+import { fillDeviceSelect } from './device-select.ts';
 import type { DeviceKind, LocalDevices } from './devices.ts';
 import { byId, element, icon, setText } from './dom.ts';
 import { LevelMeter } from './level-meter.ts';
@@ -155,20 +156,7 @@ export class JoinView extends Emitter<JoinViewEvents> {
   async #listDevices(): Promise<void> {
     const devices = await this.#devices.list();
     for (const kind of ['camera', 'microphone'] as const) {
-      const select = this.#selects[kind];
-      const chosen = this.#devices.track(kind)?.getSettings().deviceId ?? recall()[kind];
-      const found = devices.filter((one) => one.kind === (kind === 'camera' ? 'videoinput' : 'audioinput'));
-      // Before the first permission browsers tell neither ids nor names.
-      const named = found.filter(({ deviceId }) => deviceId !== '');
-      const options = named.map(
-        ({ deviceId, label }, index) =>
-          new Option(label || `${kind} ${String(index + 1)}`, deviceId, false, deviceId === chosen),
-      );
-      if (options.length === 0) {
-        options.push(new Option(found.length > 0 ? 'Default' : `No ${kind} found`, ''));
-      }
-      select.replaceChildren(...options);
-      select.disabled = named.length === 0;
+      fillDeviceSelect(this.#selects[kind], kind, devices, this.#devices);
     }
   }
 }

@@ -2,13 +2,15 @@
 import { publishSections, rungs, videoSlotMids } from '../../tunnel-protocol/index.ts';
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { RungChange } from '../call.ts';
-import { bitrateText, lossText, millisecondsText, pictureText, secondsText } from '../page-model/format.ts';
+import { bitrateText, lossText, millisecondsText, pictureText, scoreText, secondsText } from '../page-model/format.ts';
 import { nativeRungs } from '../page-model/ice-plan.ts';
-import { changeText, rungLine, rungNames } from '../page-model/ladder-words.ts';
+import { changeText, rungLine, rungNames, whyText } from '../page-model/ladder-words.ts';
 import type { BrowserCall, BrowserCallStats } from './browser-call.ts';
 import { byId, element, setText } from './dom.ts';
 
 const maxHistory = 50;
+/** The score is of the last seconds: one that jumps every second says nothing. */
+const heardWindow = 5;
 const cameraMid = publishSections.find(({ source }) => source === 'camera')?.mid;
 
 export class StripView {
@@ -20,6 +22,8 @@ export class StripView {
   readonly #rows = new Map<string, HTMLElement>();
   readonly #steps = new Map(rungs.map((rung, index) => [rung, ladderStep(rung, index)]));
   readonly #lines = new Map(nativeRungs.map((rung) => [rung, ladderLine(rung)]));
+  readonly #heard: BrowserCallStats[] = [];
+  #hearing: typeof import('./telemetry.ts').hearing | null = null;
   #call: BrowserCall | null = null;
   #interruptedAt: number | null = null;
 
@@ -38,11 +42,16 @@ export class StripView {
     this.#call = call;
     this.#interruptedAt = null;
     this.#history.replaceChildren();
+    this.#heard.length = 0;
+    void this.#loadHearing();
     this.rungChanged({ from: null, to: call.rung, reason: 'joined' });
   }
 
   rungChanged(change: RungChange): void {
-    if (this.#call !== null) this.#record(changeText(change, this.#call.ladder));
+    if (this.#call !== null) {
+      this.#record(changeText(change, this.#call.ladder));
+      setText(byId('figure-why', HTMLElement), whyText(change, this.#call.ladder));
+    }
     this.update();
   }
 
@@ -71,7 +80,25 @@ export class StripView {
     setText(byId('figure-receiving', HTMLElement), bitrateText(stats.receiveBitsPerSecond));
     setText(byId('figure-loss', HTMLElement), lossText(stats.lossFraction));
     setText(byId('figure-round-trip', HTMLElement), millisecondsText(stats.roundTripMs));
+    this.#showHearing(stats);
     if (!this.#details.hidden) this.#showDetails(stats);
+  }
+
+  /** Loaded beside the call; without it the figures stay dashes. */
+  async #loadHearing(): Promise<void> {
+    this.#hearing ??= await import('./telemetry.ts').then(
+      (part) => part.hearing,
+      () => null,
+    );
+  }
+
+  #showHearing(stats: BrowserCallStats): void {
+    this.#heard.push(stats);
+    if (this.#heard.length > heardWindow) this.#heard.shift();
+    const [before] = this.#heard;
+    const heard = before === undefined ? undefined : this.#hearing?.(before, stats);
+    setText(byId('figure-age', HTMLElement), millisecondsText(heard?.ageMs ?? null));
+    setText(byId('figure-mos', HTMLElement), scoreText(heard?.mos ?? null));
   }
 
   #showLadder({ ladder }: BrowserCall, used: Rung | null): void {

@@ -97,7 +97,8 @@ function parse(args: readonly string[]) {
   }
 }
 
-function readProxy(url: string | undefined, user: string | undefined): JoinArguments['proxy'] {
+/** Of the options `--proxy` and `--proxy-user`. Throws UsageError. */
+export function readProxy(url: string | undefined, user: string | undefined): JoinArguments['proxy'] {
   if (url === 'none') return false;
   if (user === undefined) return url;
   const colon = user.indexOf(':');

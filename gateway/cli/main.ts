@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   token: async () => (await import('./token.ts')).tokenCommand,
   join: async () => (await import('./join.ts')).joinCommand,
   capacity: async () => (await import('./capacity.ts')).capacityCommand,
+  doctor: async () => (await import('./doctor.ts')).doctorCommand,
 };
 
 async function main(args: readonly string[]): Promise<number> {

@@ -3,12 +3,14 @@
  * many as the directory knows. What concerns a path is done at once; what is asked may take a round trip.
  */
 import type { Candidate, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
-import type { Path, Source } from '../../tunnel-protocol/index.ts';
+import type { Path, QosEvent, Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
 
 export interface UpstreamEvents {
   /** For metrics. */
   rungMoved(move: RungMove, sessionId: string): void;
+  /** A client of an embedded SFU told how its call went. */
+  telemetry?(event: QosEvent): void;
   /** For what else was given to the session. */
   sessionEnded(sessionId: string): void;
   /** The control channel of the session is on this path of this edge; of two words on a session the higher `take` holds. */

@@ -1,0 +1,2 @@
+export { QosMetrics } from './qos-metrics.ts';
+export { Telemetry, telemetryFileName } from './telemetry.ts';
