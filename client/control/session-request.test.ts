@@ -34,6 +34,7 @@ t.test('what is sent and what comes back', async (t) => {
     audioUrl: null,
     httpStreamUrl: 'https://edge.example/tunnel/v1/stream',
     longPollUrl: null,
+    edges: [],
     policy: { sessionGraceMs: 1234 },
   });
   t.equal(calls[0]?.url, 'https://edge.example/v1/sessions');
@@ -43,6 +44,16 @@ t.test('what is sent and what comes back', async (t) => {
     url: 'https://edge.example/v1/sessions/s1',
     init: { method: 'DELETE', headers: { authorization: 'Bearer r1' } },
   });
+});
+
+t.test('other edges are those that the answer names, and nothing else', async (t) => {
+  const edges = ['https://b.example:8443', 'http://c.example', 7, 'not a URL'];
+  const session = await createSession(
+    'https://edge.example',
+    { room: 'r', client },
+    answering(201, { ...good, edges }),
+  );
+  t.same(session.edges, ['https://b.example:8443']);
 });
 
 t.test('addresses', (t) => {
