@@ -16,7 +16,8 @@ t.test('a screen takes main, without simulcast; mute stops what is sent', { skip
     (stats) => frames(stats, '3') >= 5 && height(stats, '3') === 180 && frames(stats, '4') >= 10,
   );
   await a.client.must({ type: 'unpublish', source: 'screen' });
-  await viewer.page.statsUntil((stats) => height(stats, '3') === 360);
+  // The camera's picture is larger; a browser that is short of CPU makes it smaller, but not as small.
+  await viewer.page.statsUntil((stats) => height(stats, '3') > 180);
 
   await a.client.must({ type: 'mute', source: 'camera', muted: true });
   const unpublished = (count: number): Promise<unknown> => {
