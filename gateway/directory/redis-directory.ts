@@ -90,11 +90,11 @@ export class RedisDirectory implements Directory {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    return parseAll((await this.#run('present', 'nodes', [])) as readonly string[]);
+    return parseAll(await this.#run('present', 'nodes', [])) as NodeRecord[];
   }
 
   async edges(): Promise<readonly EdgeRecord[]> {
-    return parseAll((await this.#run('present', 'edges', [])) as readonly string[]);
+    return parseAll(await this.#run('present', 'edges', [])) as EdgeRecord[];
   }
 
   async findRoom(room: string): Promise<RoomRecord | null> {
@@ -204,6 +204,6 @@ function readRoom(text: string): RoomRecord | null {
   return { node, instance, epoch: Number(epoch) };
 }
 
-function parseAll<T>(texts: readonly string[]): readonly T[] {
-  return texts.map((text) => JSON.parse(text) as T);
+function parseAll(texts: unknown): unknown[] {
+  return (texts as readonly string[]).map((text) => JSON.parse(text) as unknown);
 }

@@ -159,7 +159,8 @@ class Doctor {
       };
     } catch (error) {
       const { code, message } = asClientError(error, 'media-unreachable');
-      if (signal.aborted) return { ...nothing, rung, outcome: 'untested', detail: 'there was no time left' };
+      if (this.#deadline.signal.aborted)
+        return { ...nothing, rung, outcome: 'untested', detail: 'there was no time left' };
       return { ...nothing, rung, outcome: 'blocked', code, detail: message };
     } finally {
       // Nothing waits for the goodbyes: the room ends by itself.

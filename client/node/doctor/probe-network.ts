@@ -131,11 +131,11 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
 function readInvitation(body: unknown): Invitation {
   try {
     const { room, token, seen, edge, certificates } = body as {
-      room: string;
-      token: string;
+      room: unknown;
+      token: unknown;
       seen: Record<string, string>;
-      edge: EdgeFinding;
-      certificates: string[];
+      edge: { addresses: string[]; ports: Record<'tcp' | 'udp' | 'turnUdp', unknown> };
+      certificates: unknown[];
     };
     const { tcp, udp, turnUdp } = edge.ports;
     const text = (value: string | undefined): string | null => (value ? printable(value) : null);
