@@ -41,7 +41,7 @@ function run(t: Test, args: readonly string[]): Running {
   };
 }
 
-t.test('one publishes the clip over the tunnel, the other records it over UDP', { timeout: 55_000 }, async (t) => {
+t.test('one publishes the clip over the tunnel, the other records it over UDP', { timeout: 110_000 }, async (t) => {
   const edge = await startEdge();
   t.teardown(() => edge.close());
   const folder = t.testdir();

@@ -6,7 +6,7 @@ import { startEdge } from './edge.ts';
 import type { TestEdge } from './edge.ts';
 
 /** Below the 60 s that a test file may take; machines that do other work besides need more than tap's usual 30. */
-export const testTimeoutMs = 55_000;
+export const testTimeoutMs = 110_000;
 
 type Track = NodeCall['tracks'][number]['track'];
 

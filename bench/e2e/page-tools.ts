@@ -70,7 +70,7 @@ export const nativeRungs = Object.keys(shownAs) as NativeRung[];
 /** Long, because a machine that does other work besides decodes slowly; nothing waits for it when all is well. */
 const patienceMs = 20_000;
 /** Below the 60 s that a test file may take. */
-export const testTimeoutMs = 55_000;
+export const testTimeoutMs = 110_000;
 
 /** Opens the page by a link that joins at once, with this rung alone if one is given, and waits until it is in the call. */
 export async function joinByLink(

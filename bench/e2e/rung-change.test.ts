@@ -58,7 +58,7 @@ t.test('UDP that does not get through: the call is on the tunnel at once', async
   });
 });
 
-t.test('UDP dies in the call and comes back: down at once, up when proven', { timeout: 60_000 }, async (t) => {
+t.test('UDP dies in the call and comes back: down at once, up when proven', { timeout: 110_000 }, async (t) => {
   const { edge, joined, cleanUp } = await withEdge(t, { SALLYPORT_PUBLIC_ADDRESS: relayAddress });
   const relay = await startUdpRelay('127.0.0.1', edge.udpPort);
   cleanUp(() => {
@@ -87,7 +87,7 @@ t.test('UDP dies in the call and comes back: down at once, up when proven', { ti
 
 t.test(
   'UDP dies where no tunnel is allowed: TURN is opened in time, and given back when UDP is',
-  { timeout: 60_000 },
+  { timeout: 110_000 },
   async (t) => {
     const { edge, joined, cleanUp } = await withEdge(t, { SALLYPORT_PUBLIC_ADDRESS: relayAddress });
     const relay = await startUdpRelay('127.0.0.1', edge.udpPort);

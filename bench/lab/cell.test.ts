@@ -19,7 +19,7 @@ const walledIn: Profile = {
 
 t.setTimeout(55_000);
 
-t.test('cells are green or red for the right reasons', { skip: labMissing, timeout: 55_000 }, (t) =>
+t.test('cells are green or red for the right reasons', { skip: labMissing, timeout: 110_000 }, (t) =>
   withNamespaces({}, async (lab) => {
     const edge = await startLabEdge(lab);
     const peer = new NodeParticipant(lab.edge, edge.url, 'Peer');

@@ -8,7 +8,7 @@ const count = 100;
 t.setTimeout(110_000);
 
 for (const engine of ['auto', 'node']) {
-  t.test(`all kinds at once on one port, engine ${engine}`, { timeout: 55_000 }, async (t) => {
+  t.test(`all kinds at once on one port, engine ${engine}`, { timeout: 110_000 }, async (t) => {
     const { opened, served, metrics, errors } = await crowd(count, { SALLYPORT_ENGINE: engine });
     const all = Object.fromEntries(crowdKinds.map((kind) => [kind, count]));
     t.same(opened, all);
