@@ -8,7 +8,7 @@ import type { NodeCall } from '../../client/index.ts';
 import { audioSlotMids } from '../../tunnel-protocol/index.ts';
 import { startHttpProxy } from './http-proxy.ts';
 import type { HttpProxy } from './http-proxy.ts';
-import { packetsOf, publishClip, testTimeoutMs, trackOf, withEdge } from './node-tools.ts';
+import { heard, packetsOf, publishClip, testTimeoutMs, trackOf, withEdge } from './node-tools.ts';
 import type { EdgeForTest } from './node-tools.ts';
 
 t.setTimeout(testTimeoutMs);
@@ -82,12 +82,8 @@ t.test('carriers change in the middle of a call: no event is lost or doubled, an
   await packetsOf(audio, 20);
   const seen: unknown[] = [];
   const rounds = 60;
-  const allSeen = new Promise<void>((resolve) => {
-    grace.on('participant-updated', ({ name, status }) => {
-      if (name !== 'Ada' || status['n'] === undefined) return;
-      seen.push(status['n']);
-      if (status['n'] === rounds) resolve();
-    });
+  grace.on('participant-updated', ({ name, status }) => {
+    if (name === 'Ada' && status['n'] !== undefined) seen.push(status['n']);
   });
   const connected: boolean[] = [];
   grace.on('control', (event) => connected.push(event.connected));
@@ -106,18 +102,13 @@ t.test('carriers change in the middle of a call: no event is lost or doubled, an
       proxy.upgrades = false;
       proxy.cut();
     }
-    await Promise.all([ada.status({ n }), grace.status({ n })]);
+    await Promise.all([ada.status({ n }), grace.status({ n }), heard(grace, () => seen.includes(n))]);
   }
-  await allSeen;
   const numbers = Array.from({ length: rounds }, (_, index) => index + 1);
   t.same(seen, numbers, 'every event came, once and in order');
   t.equal(grace.controlRung, 'http-stream');
   t.same(connected, [false, true]);
-  while (ada.participants.find(({ name }) => name === 'Grace')?.status['n'] !== rounds) {
-    await new Promise((resolve) => {
-      ada.once('participant-updated', resolve);
-    });
-  }
+  await heard(ada, () => ada.participants.find(({ name }) => name === 'Grace')?.status['n'] === rounds);
   await packetsOf(audio, 20);
   t.equal(grace.rung, 'http-stream');
   const { websocket } = attemptsOf(grace);

@@ -5,7 +5,7 @@ import type { CallStats, NodeCall, NodeJoinOptions } from '../../client/index.ts
 import { startEdge } from './edge.ts';
 import type { TestEdge } from './edge.ts';
 
-/** Below the 60 s that a test file may take; machines that do other work besides need more than tap's usual 30. */
+/** Below the 180 s that a test file may take; machines that do other work besides need more than tap's usual 30. */
 export const testTimeoutMs = 110_000;
 
 type Track = NodeCall['tracks'][number]['track'];
@@ -143,3 +143,12 @@ export class GapMeter {
 }
 
 const tickMs = 10;
+
+/** Until what this call hears of the others fits. A room tells of many changes together: to hear of each, wait for each. */
+export async function heard(call: NodeCall, fits: () => boolean): Promise<void> {
+  while (!fits()) {
+    await new Promise((resolve) => {
+      call.once('participant-updated', resolve);
+    });
+  }
+}
