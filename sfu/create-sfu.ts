@@ -185,7 +185,7 @@ class SfuNode implements Sfu {
     this.#sessions.delete(sessionId);
     room.leave(participant, now);
     if (room.sessions.size === 0) this.#rooms.delete(room.name);
-    participant.closeTransport(now);
+    participant.closeTransports(now);
     const path = participant.control.path;
     participant.control.close(closeCodeOfEnd[reason], now);
     if (path !== null) this.detach(path);

@@ -30,6 +30,7 @@ export const signalErrors = {
   'not-joined': 'This session has not joined its room yet.',
   forbidden: 'The join token does not permit this.',
   'not-negotiated': 'The accepted offer has no section that could carry this source.',
+  'unknown-transport': 'There is no transport with this fingerprint that media could take.',
   'unknown-source': 'This source is not published.',
   'unknown-participant': 'There is no such participant in the room.',
   'too-many-requests': 'Requests come faster than a session may make them; wait a second.',

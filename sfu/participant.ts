@@ -46,6 +46,8 @@ const telemetryBurst = 4;
 const telemetryPerSecond = 0.1;
 /** Reports on the media path are asked for four times a second; who asks more often is not answered. */
 const reportGapMs = 100;
+/** A browser's own, and the one of the page's media stack on the tunnel. */
+const maxTransports = 2;
 
 /** What all participants of an SFU share. */
 export interface ParticipantDeps extends TransportDeps {
@@ -88,8 +90,14 @@ export class Participant {
   readonly #originId: string;
   #originVersion = 0;
   readonly #data: ParticipantData;
-  #transport: Transport | null = null;
   #endpoint: DataEndpoint | null = null;
+  /** Whose DTLS the data channels run on. */
+  #endpointTransport: Transport | null = null;
+  /** At most {@link maxTransports}, oldest first, each with what its offer said. */
+  readonly #transports = new Map<Transport, Offer['sections']>();
+  /** The one that publications come from and slots go to. */
+  #active: Transport | null = null;
+  readonly #consenting = new Set<Transport>();
   /** Since when no path has media consent; null while one has. */
   #withoutConsentSince: number | null;
   #toldRung = '';
@@ -152,7 +160,7 @@ export class Participant {
 
   /** The rung that carries media; null before the first nomination. */
   get rung(): Rung | null {
-    return this.#transport?.nominated?.kind ?? null;
+    return this.#active?.nominated?.kind ?? null;
   }
 
   /** Since when there has been neither a connection nor media consent, in ms; null while there is either. */
@@ -162,17 +170,23 @@ export class Participant {
     return Math.max(disconnectedAt, this.#withoutConsentSince);
   }
 
-  /** Takes an offer and writes the answer. The same fingerprint is the same transport; another one, or the end of the last, a new one. */
+  /**
+   * Takes an offer and writes the answer. A fingerprint that is known is about that transport; another one is another
+   * transport, which becomes the active one where there is none that works, and otherwise when the client says so.
+   */
   acceptOffer(offer: Offer, now: number): string {
-    let transport = this.#transport;
-    if (transport?.fingerprint.value === offer.fingerprint.value && transport.state !== 'closed') {
-      transport.updateRemoteIce(offer.ice);
-    } else {
-      this.closeTransport(now);
+    let transport = [...this.#transports.keys()].find((each) => each.fingerprint.value === offer.fingerprint.value);
+    if (transport === undefined) {
+      for (const other of this.#transports.keys()) {
+        if (this.#transports.size < maxTransports) break;
+        if (other !== this.#active) this.#close(other, now);
+      }
       transport = this.#openTransport(offer);
+    } else {
+      transport.updateRemoteIce(offer.ice);
     }
-    this.ingress.negotiate(offer.sections);
-    this.egress.negotiate(offer.sections, now);
+    this.#transports.set(transport, offer.sections);
+    if (this.#active === null || this.#active === transport) this.#negotiate(offer.sections, now);
     return writeAnswer(offer, {
       ice: transport.localIce,
       fingerprint: this.#deps.identity.fingerprint,
@@ -183,6 +197,15 @@ export class Participant {
       originId: this.#originId,
       originVersion: ++this.#originVersion,
     });
+  }
+
+  /** Moves publications and slots to the transport of this fingerprint. False when there is none that media can take. */
+  useTransport(fingerprint: string, now: number): boolean {
+    const wanted = fingerprint.toUpperCase();
+    const transport = [...this.#transports.keys()].find((each) => each.fingerprint.value === wanted);
+    if (transport?.canSend !== true) return false;
+    this.#activate(transport, now);
+    return true;
   }
 
   /** Sends one event reliably, now or with the next connection. */
@@ -216,7 +239,7 @@ export class Participant {
 
   /** How the media path fares; null where there is nothing to say that the control channel would not tell. */
   report(now: number): PathReport | null {
-    const transport = this.#transport;
+    const transport = this.#active;
     if (transport === null || now - this.#reportedAt < reportGapMs) return null;
     if (transport.nominated === this.control.path) return null;
     this.#reportedAt = now;
@@ -230,54 +253,97 @@ export class Participant {
     this.tellLayers(now);
   }
 
-  /** Ends the transport, if there is one; publications and slots stay. */
-  closeTransport(now: number): void {
-    const transport = this.#transport;
-    if (transport === null) return;
-    this.#transport = null;
-    // Its last word still finds the way.
-    this.#endpoint?.end();
-    this.#dropEndpoint();
+  /** Ends all transports; publications and slots stay. */
+  closeTransports(now: number): void {
+    for (const transport of [...this.#transports.keys()]) this.#close(transport, now);
+  }
+
+  #close(transport: Transport, now: number): void {
+    if (!this.#transports.delete(transport)) return;
+    if (this.#endpointTransport === transport) {
+      // Its last word still finds the way.
+      this.#endpoint?.end();
+      this.#dropEndpoint();
+    }
     transport.close();
-    this.#withoutConsentSince ??= now;
+    this.#consent(transport, false, now);
+    if (this.#active !== transport) return;
+    this.#active = null;
     this.ingress.connect(null, now);
     this.egress.connect(null, now);
+    this.#fallBack(now);
+  }
+
+  #negotiate(sections: Offer['sections'], now: number): void {
+    this.ingress.negotiate(sections);
+    this.egress.negotiate(sections, now);
+  }
+
+  #activate(transport: Transport, now: number): void {
+    if (this.#active === transport) return;
+    this.#active = transport;
+    // The streams of the one before are gone, also where it still sends.
+    this.ingress.connect(null, now);
+    this.egress.connect(null, now);
+    this.#negotiate(this.#transports.get(transport) ?? [], now);
+    this.ingress.connect(transport, now);
+    this.#updateEgress(now);
+    const { nominated } = transport;
+    if (nominated !== null) this.#noteRung(nominated.kind, false, now);
+    this.tellRung(now);
+  }
+
+  /** To a transport that works, where the active one does not. */
+  #fallBack(now: number): void {
+    if (this.#active?.canSend === true) return;
+    for (const transport of this.#transports.keys()) {
+      if (transport === this.#active || !transport.canSend) continue;
+      this.#activate(transport, now);
+      return;
+    }
   }
 
   #openTransport(offer: Offer): Transport {
     const { now } = this.#deps;
     const transport: Transport = new Transport(this.#deps, offer, {
       onConnected: () => {
-        if (this.#transport !== transport) return;
-        if (offer.data !== null && this.can('data')) this.#openData(transport, offer.data);
-        this.ingress.connect(transport, now());
-        this.#updateEgress(now());
+        if (!this.#transports.has(transport)) return;
+        if (offer.data !== null && this.can('data') && this.#endpoint === null) this.#openData(transport, offer.data);
+        if (this.#active === null) this.#activate(transport, now());
+        else this.#fallBack(now());
       },
       onRtp: (packet, at) => {
-        this.ingress.receiveRtp(packet, at);
+        // Of the other one: it is on its way in or out.
+        if (this.#active === transport) this.ingress.receiveRtp(packet, at);
+        else this.#deps.counters.sfu.rtp_unroutable++;
       },
       onRtcp: (compound, at) => {
-        this.#receiveRtcp(compound, at);
+        if (this.#active === transport) this.#receiveRtcp(compound, at);
       },
       onData: (packet) => {
-        this.#endpoint?.receive(packet);
+        if (this.#endpointTransport === transport) this.#endpoint?.receive(packet);
       },
       onNominated: (path, wasLost) => {
+        if (this.#active !== transport) {
+          this.#fallBack(now());
+          return;
+        }
         this.#noteRung(path.kind, wasLost, now());
         this.#updateEgress(now());
         this.tellRung(now());
       },
+      isSibling: (other) => this.#transports.has(other),
       onConsent: (granted) => {
-        this.#consent(granted, now());
+        this.#consent(transport, granted, now());
+        if (!granted) this.#fallBack(now());
       },
       onDropped: (meta) => {
         this.egress.dropped(meta, now());
       },
       onClosed: () => {
-        if (this.#transport === transport) this.closeTransport(now());
+        this.#close(transport, now());
       },
     });
-    this.#transport = transport;
     return transport;
   }
 
@@ -301,11 +367,13 @@ export class Participant {
       },
     );
     this.#endpoint = endpoint;
+    this.#endpointTransport = transport;
   }
 
   #dropEndpoint(): void {
     if (this.#endpoint === null) return;
     this.#endpoint = null;
+    this.#endpointTransport = null;
     this.#data.onGone();
   }
 
@@ -317,14 +385,16 @@ export class Participant {
     this.#deps.onRung?.(move, this.session.sessionId);
   }
 
-  #consent(granted: boolean, now: number): void {
-    this.#withoutConsentSince = granted ? null : (this.#withoutConsentSince ?? now);
-    this.#updateEgress(now);
+  #consent(transport: Transport, granted: boolean, now: number): void {
+    if (granted) this.#consenting.add(transport);
+    else this.#consenting.delete(transport);
+    this.#withoutConsentSince = this.#consenting.size > 0 ? null : (this.#withoutConsentSince ?? now);
+    if (transport === this.#active) this.#updateEgress(now);
   }
 
   /** Slots run only while their packets have somewhere to go, so that they begin with a key frame that arrives. */
   #updateEgress(now: number): void {
-    this.egress.connect(this.#transport?.canSend === true ? this.#transport : null, now);
+    this.egress.connect(this.#active?.canSend === true ? this.#active : null, now);
   }
 
   #receiveRtcp(compound: Uint8Array, now: number): void {

@@ -133,6 +133,9 @@ function answer(
       }
       return { of: 'offer', sdp: participant.acceptOffer(offer, now) };
     }
+    case 'transport':
+      if (!participant.useTransport(request.fingerprint, now)) return { code: 'unknown-transport' };
+      return { of: 'transport' };
     case 'publish':
       if (!participant.can('publish')) return { code: 'forbidden', detail: 'It lacks "publish".' };
       if (!participant.ingress.carries(request.source)) return { code: 'not-negotiated', detail: request.source };

@@ -43,6 +43,8 @@ export interface TransportEvents {
   onNominated(path: Path, wasLost: boolean): void;
   /** Media consent is gone from the last path, or there is consent again. */
   onConsent(granted: boolean): void;
+  /** Whether the other one is of the same participant, whose paths this one may take. */
+  isSibling(other: Transport): boolean;
   /** A path dropped what it took before. Comes while something is sent, too. */
   onDropped(meta: SendMeta): void;
   /** The DTLS session ended, by the peer or by a fault; the transport is closed already. */
@@ -88,6 +90,11 @@ export class Transport implements BatchSender {
     this.#remoteIce = remote.ice;
     this.bytes = deps.batch.bytes;
     this.#agent = deps.ice.createAgent(this, {
+      takesOver: (path) => {
+        if (!(path.owner instanceof Transport) || !events.isSibling(path.owner)) return false;
+        path.owner.forget(path);
+        return true;
+      },
       onValidated: (path) => {
         this.#dropLostPaths();
         this.#valid.add(path);

@@ -53,6 +53,7 @@ const anyRequest = fc.oneof(
   fc.record({ type: fc.constant('offer'), id: u32, sdp }, plain),
   fc.record({ type: fc.constantFrom('publish', 'mute'), id: u32, source, muted: fc.boolean() }, plain),
   fc.record({ type: fc.constant('unpublish'), id: u32, source }, plain),
+  fc.record({ type: fc.constant('transport'), id: u32, fingerprint: ascii(signalLimits.maxFingerprintChars) }, plain),
   fc.record(
     {
       type: fc.constant('subscribe'),
@@ -81,7 +82,10 @@ const replyBody = fc.oneof(
     plain,
   ),
   fc.record({ of: fc.constant('offer'), sdp }, plain),
-  fc.record({ of: fc.constantFrom('publish', 'subscribe', 'view', 'mute-participant', 'kick', 'end-room') }, plain),
+  fc.record(
+    { of: fc.constantFrom('transport', 'publish', 'subscribe', 'view', 'mute-participant', 'kick', 'end-room') },
+    plain,
+  ),
 );
 const slot = fc.record(
   { mid: ascii(4), kind, participant: fc.option(participantId), source: fc.option(source) },

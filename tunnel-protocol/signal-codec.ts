@@ -27,6 +27,8 @@ export const signalLimits = {
   maxTextChars: controlLimits.maxMessageBytes,
   maxSdpBytes: 49_152,
   maxIdChars: 64,
+  /** SHA-256 in hex with colons. */
+  maxFingerprintChars: 95,
   /** Of a participant's identity and of its name. */
   maxNameChars: 256,
   maxStatusBytes: 1024,
@@ -70,6 +72,7 @@ type Decoders<T extends { readonly type: string }> = {
 const sources = ['microphone', 'camera', 'screen'] as const satisfies readonly Source[];
 const kinds = ['audio', 'video'] as const satisfies readonly MediaKind[];
 const plainReplies = [
+  'transport',
   'publish',
   'unpublish',
   'mute',
@@ -86,6 +89,11 @@ const plainReplies = [
 const requestDecoders: Decoders<SignalRequest> = {
   join: (fields) => ({ type: 'join', id: fields.u32('id') }),
   offer: (fields) => ({ type: 'offer', id: fields.u32('id'), sdp: fields.document('sdp', signalLimits.maxSdpBytes) }),
+  transport: (fields) => ({
+    type: 'transport',
+    id: fields.u32('id'),
+    fingerprint: fields.token('fingerprint', signalLimits.maxFingerprintChars),
+  }),
   publish: (fields) => ({
     type: 'publish',
     id: fields.u32('id'),

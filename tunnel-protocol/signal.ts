@@ -51,6 +51,11 @@ export type SignalRequest =
   | { readonly type: 'join'; readonly id: number }
   /** The fixed-shape offer; with new ICE credentials it is an ICE restart (RFC 8839 section 4.4.1.1.1). */
   | { readonly type: 'offer'; readonly id: number; readonly sdp: string }
+  /**
+   * Media goes by the transport whose offer had this SHA-256 fingerprint from now on. For a client with two of them; with
+   * one there is nothing to say.
+   */
+  | { readonly type: 'transport'; readonly id: number; readonly fingerprint: string }
   /** Media now flows, or flows again, on the section of this source. */
   | { readonly type: 'publish'; readonly id: number; readonly source: Source; readonly muted: boolean }
   | { readonly type: 'unpublish'; readonly id: number; readonly source: Source }

@@ -42,7 +42,7 @@ t.test('Chromium with all servers', { skip: chromiumMissing, timeout: testTimeou
     for (let choice = 1; choice <= choices; choice++) {
       const page = await joinByLink(context, edge.url, 'Ada', 'r');
       const errors = collectErrors(page);
-      const servers = await page.evaluate(() => globalThis.sallyportCall?.peer.getConfiguration().iceServers[0]?.urls);
+      const servers = await page.evaluate(() => globalThis.sallyportCall?.peer?.getConfiguration().iceServers[0]?.urls);
       t.equal(servers?.length, 3, 'it has TURN over UDP, TCP and TLS');
       t.ok(
         servers?.every((url) => !url.includes(`:${String(edge.udpPort)}?transport=udp`)),
@@ -112,7 +112,7 @@ function answerAfterRelays(): void {
 
 async function selectedPair(page: Page): Promise<SelectedPair> {
   return page.evaluate(async () => {
-    const stats = (await globalThis.sallyportCall?.peer.getStats()) ?? new Map<string, never>();
+    const stats = (await globalThis.sallyportCall?.peer?.getStats()) ?? new Map<string, never>();
     const entries = [...stats.values()];
     const pair = stats.get(entries.find(({ type }) => type === 'transport')?.selectedCandidatePairId ?? '');
     const local = stats.get(pair?.localCandidateId ?? '');

@@ -17,7 +17,7 @@ t.test('a tab on UDP and a Node client on the tunnel', { skip: chromiumMissing, 
   const { edge, joined, cleanUp } = await withEdge(t);
   const chromium = await launchChromium();
   cleanUp(() => chromium.close());
-  const page = await joinByLink(await chromium.context(), edge.url, 'Ada', 'r');
+  const page = await joinByLink(await chromium.context(), edge.url, 'Ada', 'r', 'udp');
   const grace = await joined(edge.url, { room: 'r', name: 'Grace', rungs: ['websocket'] });
 
   await t.test('the tab gets the clip, and decodes it', async (t) => {

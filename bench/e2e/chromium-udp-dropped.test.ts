@@ -12,6 +12,7 @@ import { testTimeoutMs } from './page-tools.ts';
 
 const skip = labMissing === false ? chromiumMissing : labMissing;
 const room = 'faded';
+const withoutUdp = ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'] as const;
 const pollMs = 50;
 /** ICE notices dead UDP after about 5 s, and media goes on with a key frame. */
 const patienceMs = 20_000;
@@ -22,8 +23,8 @@ t.test('all UDP is dropped', { skip, timeout: testTimeoutMs }, async (t) => {
     const peer = new NodeParticipant(lab.edge, edge.url, 'Peer');
     const client = await ChromiumClient.launch(lab, edge);
     try {
-      await t.test('from the beginning: ICE over TCP by itself', async (t) => {
-        const profile = { ...udpBlocked, rungs: { ...udpBlocked.rungs, chromium: ['ice-tcp'] as const } };
+      await t.test('from the beginning: ICE over TCP, or the tunnel where that is sooner', async (t) => {
+        const profile = { ...udpBlocked, rungs: { ...udpBlocked.rungs, chromium: withoutUdp } };
         const run = await runCell({
           profile,
           kind: 'chromium',
@@ -34,7 +35,10 @@ t.test('all UDP is dropped', { skip, timeout: testTimeoutMs }, async (t) => {
           setFirewall: lab.setFirewall,
         });
         t.equal(run.problem, null, 'media flows both ways');
-        t.equal(run.rung, 'ice-tcp');
+        t.ok(
+          withoutUdp.some((rung) => rung === run.rung),
+          String(run.rung),
+        );
         t.comment(`the first picture came after ${String(run.joinMs)} ms`);
         t.ok((await lab.packetsStopped()) > 0, 'UDP was tried and dropped');
       });
@@ -43,15 +47,19 @@ t.test('all UDP is dropped', { skip, timeout: testTimeoutMs }, async (t) => {
         await lab.setFirewall('');
         await peer.join(room, patienceMs);
         await client.join(room, patienceMs);
-        t.equal((await client.report()).rung, 'udp');
+        await reported(client, ({ rung }) => rung === 'udp');
         await picturesMore(client, 10);
         await lab.setFirewall(udpBlocked.firewall ?? '');
         const droppedAt = performance.now();
-        await reported(client, ({ rung }) => rung === 'ice-tcp');
+        await reported(client, ({ rung }) => rung !== 'udp');
         t.comment(`on another rung after ${(performance.now() - droppedAt).toFixed(0)} ms`);
         await picturesMore(client, 10);
         t.comment(`10 more pictures after ${(performance.now() - droppedAt).toFixed(0)} ms`);
-        t.equal((await client.report()).rung, 'ice-tcp');
+        const { rung } = await client.report();
+        t.ok(
+          withoutUdp.some((other) => other === rung),
+          String(rung),
+        );
         await Promise.all([client.leave(), peer.leave()]);
       });
       t.same(edge.errors, [], 'the edge logs no errors');

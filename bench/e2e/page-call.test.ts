@@ -15,8 +15,8 @@ t.test('two tabs see and hear each other', { skip: chromiumMissing, timeout: tes
   const chromium = await launchChromium({ pins: edge.certificatePin === null ? [] : [edge.certificatePin] });
   t.teardown(() => chromium.close());
   const context = await chromium.context({ viewport: { width: 640, height: 480 } });
-  const ada = await joinByLink(context, edge.url, 'Ada');
-  const grace = await joinByLink(context, edge.url, 'Grace');
+  const ada = await joinByLink(context, edge.url, 'Ada', 'test', 'udp');
+  const grace = await joinByLink(context, edge.url, 'Grace', 'test', 'udp');
   const errors = [ada, grace].map(collectErrors);
 
   // Pictures are decoded and sound is heard, both ways.

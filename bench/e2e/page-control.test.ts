@@ -16,8 +16,8 @@ t.test('the page climbs by itself', { skip: chromiumMissing, timeout: testTimeou
   const chromium = await launchChromium({ pins: edge.certificatePin === null ? [] : [edge.certificatePin] });
   t.teardown(() => chromium.close());
   const context = await chromium.context();
-  const ada = await joinByLink(context, proxy.url, 'Ada');
-  const grace = await joinByLink(context, edge.url, 'Grace');
+  const ada = await joinByLink(context, proxy.url, 'Ada', 'test', 'udp');
+  const grace = await joinByLink(context, edge.url, 'Grace', 'test', 'udp');
   const errors = [ada, grace].map(collectErrors);
   t.equal(await ada.evaluate(() => globalThis.sallyportCall?.controlRung), 'http-stream');
   // On a busy machine another carrier may have been faster at first.

@@ -13,13 +13,13 @@ t.test('restart, mute by a moderator, removal', { skip: chromiumMissing, timeout
   const chromium = await launchChromium();
   t.teardown(() => chromium.close());
   const context = await chromium.context({ viewport: { width: 640, height: 480 } });
-  const ada = await joinByLink(context, edge.url, 'Ada');
-  const grace = await joinByLink(context, edge.url, 'Grace');
+  const ada = await joinByLink(context, edge.url, 'Ada', 'test', 'udp');
+  const grace = await joinByLink(context, edge.url, 'Grace', 'test', 'udp');
   const errors = [ada, grace].map(collectErrors);
   await framesGrow(ada, mainVideo, 10);
 
   const ufrag = (): Promise<string | undefined> =>
-    ada.evaluate(() => /a=ice-ufrag:(\S+)/.exec(globalThis.sallyportCall?.peer.localDescription?.sdp ?? '')?.[1]);
+    ada.evaluate(() => /a=ice-ufrag:(\S+)/.exec(globalThis.sallyportCall?.peer?.localDescription?.sdp ?? '')?.[1]);
   const before = await ufrag();
   await ada.evaluate(() => globalThis.sallyportCall?.restartIce());
   t.not(await ufrag(), before, 'an ICE restart makes new credentials');

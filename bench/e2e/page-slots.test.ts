@@ -13,20 +13,20 @@ t.test('slots fill and empty', { skip: chromiumMissing, timeout: testTimeoutMs }
   const chromium = await launchChromium();
   t.teardown(() => chromium.close());
   const context = await chromium.context({ viewport: { width: 640, height: 480 } });
-  const ada = await joinByLink(context, edge.url, 'Ada');
+  const ada = await joinByLink(context, edge.url, 'Ada', 'test', 'udp');
   const errors = collectErrors(ada);
   await ada.evaluate(() => {
     globalThis.negotiations = 0;
-    globalThis.sallyportCall?.peer.addEventListener('signalingstatechange', () => globalThis.negotiations++);
+    globalThis.sallyportCall?.peer?.addEventListener('signalingstatechange', () => globalThis.negotiations++);
   });
   t.ok(await ada.locator('#waiting').isVisible(), 'alone at first');
 
-  const grace = await joinByLink(context, edge.url, 'Grace');
+  const grace = await joinByLink(context, edge.url, 'Grace', 'test', 'udp');
   await ada.locator('#main-tile .nameplate', { hasText: 'Grace' }).waitFor();
   await framesGrow(ada, mainVideo, 10);
 
   // A third one: one of the two is main, the other a thumbnail.
-  const radia = await joinByLink(context, edge.url, 'Radia');
+  const radia = await joinByLink(context, edge.url, 'Radia', 'test', 'udp');
   const thumbnail = ada.locator('#rail button[data-picture=video]');
   await thumbnail.waitFor();
   const names = await ada.locator('#main-tile .nameplate span, #rail .nameplate span').allTextContents();
@@ -55,7 +55,7 @@ t.test('slots fill and empty', { skip: chromiumMissing, timeout: testTimeoutMs }
   await until(ada, () => globalThis.sallyportCall?.slots.every((slot) => slot.participant === null) === true);
   await ada.locator('#waiting').waitFor();
   t.equal(await ada.locator('#main-tile').isVisible(), false);
-  t.equal(await ada.evaluate(() => globalThis.sallyportCall?.peer.signalingState), 'stable');
+  t.equal(await ada.evaluate(() => globalThis.sallyportCall?.peer?.signalingState), 'stable');
   t.equal(await ada.evaluate(() => globalThis.negotiations), 0, 'no offer after the first');
   t.same(errors, [], 'the page reports no errors');
   t.same(edge.errors, [], 'the edge logs no errors');

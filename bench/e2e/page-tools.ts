@@ -17,12 +17,17 @@ export interface PageCall {
     getConfiguration(): { readonly iceServers: readonly { readonly urls: readonly string[] }[] };
     getStats(): Promise<Map<string, PeerStatsEntry>>;
     addEventListener(name: string, listener: () => void): void;
-  };
+  } | null;
   stats(): {
     readonly joinMs: number;
     readonly mediaConnected: boolean;
     readonly tracks: readonly PageTrackStats[];
   };
+  /** The page's own media stack. */
+  readonly tunnel: {
+    readonly firstPictureAt: number | null;
+    readonly stats: readonly (PageTrackStats & { readonly kind: string; readonly lost: number })[];
+  } | null;
   restartIce(): Promise<void>;
   leave(): Promise<void>;
 }

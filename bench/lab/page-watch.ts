@@ -147,6 +147,19 @@ export function watchPage(): void {
         if (way.state === 'succeeded') way.succeededAt ??= takenAt;
       });
     }
+    // What the page's own media stack receives is in no peer connection.
+    const { firstPictureAt, stats: tracks } = globalThis.sallyportCall?.tunnel ?? { firstPictureAt: null, stats: [] };
+    if (firstPictureAt !== null) watch.firstFrameAt ??= firstPictureAt;
+    for (const { kind, direction, frames, packets, lost } of tracks) {
+      if (direction !== 'receive') continue;
+      sums.frames += frames;
+      sums.packets += packets;
+      sums.lost += lost;
+      if (kind === 'audio') sums.audioPackets += packets;
+    }
+    // Told four times a second: a gap is seen that much too long at worst.
+    const newSound = sums.audioPackets > watch.audioPackets && lastSoundAt <= watch.lastSoundAt;
+    if (newSound && tracks.length > 0) lastSoundAt = performance.timeOrigin + performance.now();
     if (watch.lastSoundAt > 0) watch.gapMs = Math.max(watch.gapMs, lastSoundAt - watch.lastSoundAt);
     Object.assign(watch, sums, { lastSoundAt: Math.max(watch.lastSoundAt, lastSoundAt) });
   }

@@ -4,11 +4,10 @@ import { controlRungs } from '../../tunnel-protocol/index.ts';
 import type { ClientClock } from '../clock.ts';
 import type { ClientError } from '../errors.ts';
 import type { EdgeRing } from './edge-ring.ts';
-import type { OpenConnection } from './control-connection.ts';
+import type { ControlConnection, ControlConnectionEvents, OpenConnection } from './control-connection.ts';
 import type { OpenExchange } from './exchange-connection.ts';
 import type { ExchangeFetch } from './exchange-fetch.ts';
-import { SplitConnection } from './split-connection.ts';
-import type { OpenTunnelConnection } from './split-connection.ts';
+import type { OpenTunnelConnection, SplitConnectionOptions } from './split-connection.ts';
 import { TunnelConnection } from './tunnel-connection.ts';
 import { tunnelSubprotocols } from './tunnel-socket.ts';
 import type { OpenTunnelSocket } from './tunnel-socket.ts';
@@ -18,6 +17,8 @@ export interface CarrierOptions {
   readonly url: string;
   /** Of the WebSocket for audio beside it; audio goes with all else where it is null or absent. */
   readonly audioUrl?: string | null | undefined;
+  /** Opens both; needed with `audioUrl`. Passed in, so that who has no use for it need not load it. */
+  readonly openSplit?: (options: SplitConnectionOptions, events: ControlConnectionEvents) => ControlConnection;
   readonly resumeToken: string;
   /** Where else the session can be served; the URLs alone if absent. */
   readonly edges?: EdgeRing | undefined;
@@ -46,7 +47,7 @@ export interface HttpCarriers {
 }
 
 export function openCarriers(options: CarrierOptions, clock: ClientClock): ReadonlyMap<ControlRung, OpenConnection> {
-  const { url, audioUrl, resumeToken, openSocket, http, flow, edges } = options;
+  const { url, audioUrl, openSplit, resumeToken, openSocket, http, flow, edges } = options;
   const now = (target: string): string => edges?.at(target) ?? target;
   const all = new Map<ControlRung, OpenConnection>();
   const webSocket =
@@ -56,8 +57,8 @@ export function openCarriers(options: CarrierOptions, clock: ClientClock): Reado
   const openMain = webSocket(url);
   all.set(
     'websocket',
-    typeof audioUrl === 'string'
-      ? (events) => new SplitConnection({ openMain, openAudio: webSocket(audioUrl), clock }, events)
+    typeof audioUrl === 'string' && openSplit !== undefined
+      ? (events) => openSplit({ openMain, openAudio: webSocket(audioUrl), clock }, events)
       : openMain,
   );
   let generation = 0;

@@ -1,5 +1,5 @@
 /** Puts VP8 frames together from RTP packets (RFC 7741). Gives only what a decoder can decode, beginning at a key frame. */
-import { Vp8Descriptor } from '../../tunnel-protocol/index.ts';
+import { Vp8Descriptor, concatBytes } from '../../tunnel-protocol/index.ts';
 import { RtpReorderer } from './rtp-reorderer.ts';
 
 export interface Vp8RtpPacket {
@@ -97,7 +97,7 @@ export class Vp8Depacketizer {
   #complete(): void {
     const start = this.#start;
     if (start === null) return;
-    const data = Buffer.concat(this.#parts);
+    const data = concatBytes(this.#parts);
     this.#clear();
     this.#waiting = false;
     this.#events.frame({ ...start, data });

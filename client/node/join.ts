@@ -7,6 +7,7 @@ import { systemClock } from '../clock.ts';
 import type { ClientClock } from '../clock.ts';
 import { ControlClient, EdgeRing, createSession, deleteSession, openExchange } from '../control/index.ts';
 import type { Session } from '../control/index.ts';
+import { SplitConnection } from '../control/split-connection.ts';
 import { createDtlsIdentity } from '../dtls/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
 import { Roster } from '../page-model/roster.ts';
@@ -288,6 +289,7 @@ class JoinAttempt {
       url: session.websocketUrl,
       edges: this.#edges,
       audioUrl: this.#options.audioConnection === false ? null : session.audioUrl,
+      openSplit: (parts, events) => new SplitConnection(parts, events),
       resumeToken: session.resumeToken,
       openSocket: nodeSocketFactory(this.#trust, this.#route),
       http: {

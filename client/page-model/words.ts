@@ -1,7 +1,6 @@
 /** Problems in plain words: what happened, and what to do. Never a code alone. */
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { ClientErrorCode } from '../errors.ts';
-import { isNativeRung, nativeRungs } from './ice-plan.ts';
 import { rungNames } from './ladder-words.ts';
 
 export interface Words {
@@ -119,19 +118,17 @@ export function wordsForDevice(device: Device, name: string): Words {
 }
 
 /** Said before joining when a link asks for a rung that the page does not have; null when the page can follow it. */
-export function wordsForRung(rung: Rung | null, unknownRung: string | null): Words | null {
+export function wordsForRung(rung: Rung | null, unknownRung: string | null, missing = ''): Words | null {
   if (unknownRung !== null) {
     return {
       title: `The address asks for a rung named “${unknownRung}”, which does not exist.`,
       advice: 'Remove “rung” from the address to let the page choose.',
     };
   }
-  if (rung === null || isNativeRung(rung)) return null;
+  if (rung === null || missing === '') return null;
   return {
-    title: `The address asks for the rung “${rung}”, which this page does not have yet.`,
-    advice:
-      `This version of the page has ${nativeRungs.join(', ')}; its own media stack for tunnels comes with a later one. ` +
-      'Until then, the Node client can join by websocket: npx sallyport join <address> --room <room> --rung websocket.',
+    title: `The address asks for the rung “${rung}”, for which this browser lacks ${missing}.`,
+    advice: 'Remove “rung” from the address to let the page choose.',
   };
 }
 

@@ -10,9 +10,10 @@ import { Controls } from './controls.ts';
 import { LocalDevices } from './devices.ts';
 import type { DeviceKind } from './devices.ts';
 import { JoinView } from './join-view.ts';
+import { missingFor } from './media-support.ts';
 import { recall, remember } from './memory.ts';
 import { announce, clearNotice, clearNotices, notify } from './notices.ts';
-import { StripView } from './strip-view.ts';
+import type { StripView } from './strip-view.ts';
 
 declare global {
   interface Window {
@@ -37,7 +38,11 @@ const devices = new LocalDevices();
 /** A link with `join=1` wants both devices, whatever was chosen before; what is chosen in the call counts again. */
 let atOnce = link.join;
 const joinView = new JoinView(devices);
-const strip = new StripView();
+/** Loaded beside the form: nothing of it is needed before a call stands, and without it a call goes on. */
+const strip = import('./strip-view.ts').then(
+  (part) => new part.StripView(),
+  () => null,
+);
 
 joinView.on('join', ({ name, room }) => void enter(name, room));
 window.addEventListener('pagehide', () => void window.sallyportCall?.leave());
@@ -46,7 +51,7 @@ open();
 function open(): void {
   const remembered = recall();
   joinView.open(link.room || remembered.room, link.name || remembered.name);
-  const words = wordsForRung(link.rung, link.unknownRung);
+  const words = wordsForRung(link.rung, link.unknownRung, missingFor(link.rung));
   if (words !== null) {
     joinView.problem(words, letPageChoose());
   } else if (link.join) {
@@ -100,24 +105,38 @@ async function turnOnDevices(): Promise<void> {
   for (const { words } of await devices.turnOn(wanted, { camera, microphone })) notify(words, { tone: 'warning' });
 }
 
+function onStrip(work: (view: StripView) => void): void {
+  void strip.then((view) => {
+    if (view !== null) work(view);
+  });
+}
+
 function hold(call: BrowserCall, room: string): void {
   window.sallyportCall = call;
   joinView.close();
   const view = new CallView(call, room);
   const controls = new Controls(call, devices, view);
-  strip.begin(call);
+  onStrip((view) => {
+    view.begin(call);
+  });
   announce(`You are in the room ${room}.`);
   void controls.begin();
 
   let controlTimer: number | undefined;
   call.on('stats', () => {
-    strip.update();
+    onStrip((view) => {
+      view.update();
+    });
   });
   call.on('rung', (change) => {
-    strip.rungChanged(change);
+    onStrip((view) => {
+      view.rungChanged(change);
+    });
   });
   call.on('media', ({ connected }) => {
-    strip.mediaChanged(connected);
+    onStrip((view) => {
+      view.mediaChanged(connected);
+    });
     if (connected) clearNotice('media');
     else {
       notify(

@@ -1,10 +1,13 @@
-/** `join()` of call.ts for browsers: control channel over whichever tunnel opens, media by the browser's own WebRTC. */
-import { audioSlotMids, controlRungs, videoSlotMids } from '../../tunnel-protocol/index.ts';
-import type { ControlRung } from '../../tunnel-protocol/index.ts';
-import type { JoinOptions, TrackEvent } from '../call.ts';
+/**
+ * `join()` of call.ts for browsers: control channel over whichever tunnel opens, media by the browser's own WebRTC or, where
+ * that does not get through, by the page's own stack on the control channel's connection.
+ */
+import { controlRungs } from '../../tunnel-protocol/index.ts';
+import type { ControlRung, Rung } from '../../tunnel-protocol/index.ts';
+import type { JoinOptions } from '../call.ts';
 import { ControlClient, createSession, deleteSession } from '../control/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
-import { isNativeRung, nativeRungs, planIce } from '../page-model/ice-plan.ts';
+import { isNativeRung, planIce } from '../page-model/ice-plan.ts';
 import type { IcePlan } from '../page-model/ice-plan.ts';
 import { JoinTimeline } from '../qos/join-timeline.ts';
 import { Roster } from '../page-model/roster.ts';
@@ -13,6 +16,8 @@ import { CallSampler } from './call-sampler.ts';
 import { BrowserCall } from './connected-call.ts';
 import { loadExchanges, openLazily } from './lazy-exchange.ts';
 import { MediaConnection } from './media-connection.ts';
+import { MediaRoutes } from './media-routes.ts';
+import { mediaSupport } from './media-support.ts';
 import { recall, remember } from './memory.ts';
 import { PageData } from './page-data.ts';
 import { openWebSocketTunnel } from './web-socket-tunnel.ts';
@@ -44,15 +49,22 @@ export async function join(url: string, options: BrowserJoinOptions): Promise<Br
 }
 
 function checkOptions({ room, rungs, timeoutMs }: BrowserJoinOptions): void {
-  if (!('RTCPeerConnection' in globalThis)) {
-    throw new ClientError('version-unsupported', { detail: 'this browser has no WebRTC, or it is switched off' });
+  const { native, tunnel, missing } = mediaSupport();
+  if (!native && !tunnel) {
+    throw new ClientError('version-unsupported', { detail: `this browser lacks ${missing}` });
   }
   if (room === '') throw new ClientError('bad-option', { detail: 'room is empty' });
   if (timeoutMs !== undefined && !(timeoutMs > 0)) throw new ClientError('bad-option', { detail: 'timeoutMs' });
-  if (rungs !== undefined && !rungs.some(isNativeRung)) {
-    throw new ClientError('rung-unavailable', { detail: `this client has ${nativeRungs.join(', ')} only` });
+  const usable = (rung: Rung): boolean => (isNativeRung(rung) ? native : tunnel);
+  if (rungs?.some(usable) === false) {
+    throw new ClientError('rung-unavailable', {
+      detail: `this browser lacks ${missing}`,
+    });
   }
 }
+
+/** How long the browser's own WebRTC is alone; not at all where it did not get through the last time. */
+const headStartMs = 700;
 
 class JoinAttempt {
   readonly #url: string;
@@ -62,7 +74,7 @@ class JoinAttempt {
   readonly #onFailure: (() => void)[] = [];
   readonly #timeline = new JoinTimeline();
   readonly #startedAt = performance.now();
-  #media: MediaConnection | null = null;
+  #routes: MediaRoutes | null = null;
   #step: JoinStep = 'session';
   #stepBegan = performance.now();
   readonly #spent: Record<JoinStep, number> = { session: 0, control: 0, negotiation: 0, media: 0 };
@@ -89,21 +101,20 @@ class JoinAttempt {
     const request = { room, token, name, client: { kind: 'browser', version: clientVersion } } as const;
     this.#begin('session');
     const asked = createSession(this.#url, { ...request, signal: this.#abort.signal }, browserFetch);
-    const media = new MediaConnection();
-    this.#media = media;
-    const data = new PageData(media.peer);
+    const native = this.#usesNative ? new MediaConnection() : null;
+    const data = native === null ? null : new PageData(native.peer);
     this.#onFailure.push(() => {
-      media.close();
+      native?.close();
     });
-    this.#watch(media);
+    if (native !== null) this.#watch(native);
     const session = await this.#unlessAborted(asked);
     this.#reached('sessionMs');
     const dropSession = (): void => void deleteSession(this.#url, session, browserFetch);
     this.#onFailure.push(dropSession);
     const plan = planIce(session.iceServers, this.#options.rungs);
-    const [bestRung] = plan.rungs;
-    if (bestRung === undefined) throw noneOffered(this.#options);
-    useServers(media, plan);
+    const tunnels = tunnelsOf(this.#options);
+    if (native !== null && plan.rungs.length > 0) useServers(native, plan);
+    else if (tunnels.length === 0) throw noneOffered(this.#options);
 
     this.#begin('control');
     // In case no WebSocket opens; whoever needs them hears of a failure.
@@ -145,44 +156,57 @@ class JoinAttempt {
     });
     control.connect();
 
+    const routes = new MediaRoutes({ control, plan, tunnels });
+    this.#routes = routes;
+    this.#onFailure.push(() => {
+      routes.close();
+    });
     // Queued until the connection is there, so the offer leaves with its first bytes.
     const joined = control.request({ type: 'join' });
-    const negotiated = media.negotiate(false, async (sdp) => (await control.request({ type: 'offer', sdp })).sdp);
-    const both = Promise.all([joined, negotiated]);
-    both.catch(() => undefined);
-    await this.#unlessAborted(Promise.race([connected, both]));
+    joined.catch(() => undefined);
+    const hasNative = native !== null && plan.rungs.length > 0;
+    const negotiated = hasNative
+      ? native.negotiate(false, async (sdp) => (await control.request({ type: 'offer', sdp })).sdp)
+      : Promise.resolve();
+    negotiated.catch(() => undefined);
+    if (hasNative) routes.adoptNative(native);
+    const reachable = routes.connect(recall().route === 'tunnel' ? 0 : headStartMs, negotiated);
+    reachable.catch(() => undefined);
+    await this.#unlessAborted(Promise.race([connected, joined]));
     this.#begin('negotiation');
-    const [{ self, participants }] = await this.#unlessAborted(both);
+    const { self, participants } = await this.#unlessAborted(joined);
     roster.begin(self, participants);
 
     this.#begin('media');
-    await this.#unlessAborted(mediaConnected(media));
+    await this.#unlessAborted(reachable);
+    // Where its own stack carries media, no peer connection tells.
+    if (routes.active === 'tunnel') this.#reached('dtlsMs');
     this.#begin(null);
-    const sampler = new CallSampler(media.peer);
+    remember({ route: routes.active ?? '' });
+    const sampler = new CallSampler(routes);
     const firstSample = await this.#unlessAborted(sampler.sample());
-    media.attempts.observe(firstSample.ice, performance.now());
-    return new BrowserCall(
-      {
-        sessionId: session.sessionId,
-        control,
-        media,
-        data,
-        sampler,
-        roster,
-        firstSample,
-        // DTLS has come through a pair of candidates, so there is one, though not every browser tells which.
-        rung: firstSample.ice.selected ?? bestRung,
-        joinSplit: {
-          sessionMs: this.#spent.session,
-          controlMs: this.#spent.control,
-          negotiationMs: this.#spent.negotiation,
-          mediaMs: this.#spent.media,
-        },
-        timeline: this.#timeline,
-        telemetry: this.#options.telemetry ?? true,
+    routes.noteIce(firstSample.ice);
+    return new BrowserCall({
+      sessionId: session.sessionId,
+      control,
+      media: routes,
+      data,
+      sampler,
+      roster,
+      firstSample,
+      joinSplit: {
+        sessionMs: this.#spent.session,
+        controlMs: this.#spent.control,
+        negotiationMs: this.#spent.negotiation,
+        mediaMs: this.#spent.media,
       },
-      slotTracks(media),
-    );
+      timeline: this.#timeline,
+      telemetry: this.#options.telemetry ?? true,
+    });
+  }
+
+  get #usesNative(): boolean {
+    return mediaSupport().native && this.#options.rungs?.some(isNativeRung) !== false;
   }
 
   abandon(): void {
@@ -250,7 +274,7 @@ class JoinAttempt {
       case 'negotiation':
         return new ClientError('no-reply');
       case 'media':
-        return new ClientError('media-unreachable', { detail: triedRungs(this.#media) });
+        return new ClientError('media-unreachable', { detail: this.#routes?.tried });
     }
   }
 }
@@ -280,41 +304,14 @@ function useServers(media: MediaConnection, plan: IcePlan): void {
   }
 }
 
+/** Those that media may use in this browser. */
+function tunnelsOf({ rungs }: BrowserJoinOptions): readonly Rung[] {
+  if (!mediaSupport().tunnel) return [];
+  return controlRungs.filter((rung) => rungs?.includes(rung) !== false);
+}
+
 function noneOffered({ rungs = [] }: BrowserJoinOptions): ClientError {
   return new ClientError('rung-unavailable', {
     detail: `the server offers no ${rungs.filter(isNativeRung).join(', ')}`,
-  });
-}
-
-/** One line for support: `udp: pending, ice-tcp: failed, no answer`. */
-function triedRungs(media: MediaConnection | null): string {
-  const tried = media?.attempts.list(performance.now()) ?? [];
-  return tried.map(({ rung, outcome, reason }) => [`${rung}: ${outcome}`, reason ?? []].flat().join(', ')).join('; ');
-}
-
-function mediaConnected(media: MediaConnection): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const look = (): void => {
-      if (media.state === 'connected') resolve();
-      else if (media.state === 'failed') {
-        // ICE got through and DTLS did not, or ICE itself did not.
-        const reached = ['connected', 'completed'].includes(media.peer.iceConnectionState);
-        reject(new ClientError(reached ? 'handshake-failed' : 'media-unreachable', { detail: triedRungs(media) }));
-      } else return;
-      stopWatching();
-    };
-    const stopWatching = media.on('state', look);
-    look();
-  });
-}
-
-function slotTracks(media: MediaConnection): TrackEvent<MediaStreamTrack>[] {
-  const slots = [
-    ...videoSlotMids.map((mid) => ({ mid, kind: 'video' as const })),
-    ...audioSlotMids.map((mid) => ({ mid, kind: 'audio' as const })),
-  ];
-  return slots.flatMap(({ mid, kind }) => {
-    const receiver = media.receiver(mid);
-    return receiver === undefined ? [] : [{ mid, kind, track: receiver.track }];
   });
 }

@@ -1,9 +1,10 @@
-/** Turns the peer connection's getStats (W3C webrtc-stats) into the figures of a call, once a second. */
+/** Turns the peer connection's getStats (W3C webrtc-stats) and the media worker's figures into those of a call, once a second. */
 import { audioSlotMids, publishSections, videoSlotMids } from '../../tunnel-protocol/index.ts';
 import type { MediaKind } from '../../tunnel-protocol/index.ts';
 import type { TrackStats } from '../call.ts';
 import { readIce } from './ice-stats.ts';
 import type { IceSample, IceStatsEntry } from './ice-stats.ts';
+import type { MediaRoutes } from './media-routes.ts';
 
 export interface BrowserTrackStats extends TrackStats {
   /** Decoded or encoded so far; with simulcast those of the best layer that is sent. 0 for audio. */
@@ -81,21 +82,24 @@ interface Totals {
 const mids: readonly string[] = [...publishSections.map(({ mid }) => mid), ...videoSlotMids, ...audioSlotMids];
 
 export class CallSampler {
-  readonly #peer: RTCPeerConnection;
+  readonly #routes: MediaRoutes;
   readonly #totals: Totals[] = [];
   #packetsByMid = new Map<string, number>();
 
-  constructor(peer: RTCPeerConnection) {
-    this.#peer = peer;
+  constructor(routes: MediaRoutes) {
+    this.#routes = routes;
   }
 
   async sample(): Promise<CallSample> {
-    const report = await this.#peer.getStats();
+    const { native, tunnel, active } = this.#routes;
     const entries = new Map<string, StatsEntry>();
-    report.forEach((entry: StatsEntry) => entries.set(entry.id, entry));
+    (await native?.peer.getStats())?.forEach((entry: StatsEntry) => entries.set(entry.id, entry));
     const all = [...entries.values()];
     const remotes = all.filter((entry) => entry.type === 'remote-inbound-rtp');
-    const tracks = mids.flatMap((mid) => trackStats(mid, all, remotes));
+    const ofPeer = mids.flatMap((mid) => trackStats(mid, all, remotes));
+    const ofTunnel: readonly BrowserTrackStats[] = tunnel?.stats ?? [];
+    const tracks = active === 'tunnel' ? addUp(ofTunnel, ofPeer) : addUp(ofPeer, ofTunnel);
+    const ice = readIce(entries);
     const sum = (direction: TrackStats['direction'], of: 'packets' | 'bytes' | 'lost'): number =>
       tracks.reduce((total, track) => (track.direction === direction ? total + track[of] : total), 0);
     const totals = {
@@ -106,7 +110,7 @@ export class CallSampler {
       packetsLost: sum('receive', 'lost'),
     };
     return {
-      ice: readIce(entries),
+      ice: active === 'tunnel' ? { ...ice, selected: null, roundTripMs: tunnel?.roundTripMs ?? null } : ice,
       tracks,
       ...totals,
       ...this.#rates({ at: performance.now(), ...totals }),
@@ -140,6 +144,24 @@ export class CallSampler {
     const alive = receiving.filter(({ mid, packets }) => packets > (before.get(mid) ?? 0));
     return largest(alive.map(({ jitterMs }) => jitterMs));
   }
+}
+
+/** Counts are of both ways together; what is of this moment is the active one's. */
+function addUp(active: readonly BrowserTrackStats[], other: readonly BrowserTrackStats[]): BrowserTrackStats[] {
+  return mids.flatMap((mid) => {
+    const track = active.find((each) => each.mid === mid);
+    const before = other.find((each) => each.mid === mid);
+    if (track === undefined || before === undefined) return track ?? before ?? [];
+    return {
+      ...track,
+      packets: track.packets + before.packets,
+      bytes: track.bytes + before.bytes,
+      lost: track.lost + before.lost,
+      frames: track.frames + before.frames,
+      audioEnergy: track.audioEnergy + before.audioEnergy,
+      audioSamples: track.audioSamples + before.audioSamples,
+    };
+  });
 }
 
 /** Section by section, because a simulcast section has one entry per layer. */

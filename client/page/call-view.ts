@@ -64,6 +64,12 @@ export class CallView {
         announce(`${name} left.`);
       }),
     );
+    this.#cleanUp.push(
+      call.on('track', (event) => {
+        if (event.kind === 'audio') this.#replaceSound(event.mid, event.track);
+        else this.#layOut();
+      }),
+    );
     this.#playSound();
     const timer = setInterval(() => {
       this.#showSpeakers();
@@ -176,6 +182,15 @@ export class CallView {
       this.#sound.append(audio);
     }
     void this.#startSound();
+  }
+
+  /** Another way brings the slot's sound: the element plays what comes now. */
+  #replaceSound(mid: string, track: MediaStreamTrack): void {
+    const audio = this.#sound.querySelector<HTMLAudioElement>(`audio[data-mid="${mid}"]`);
+    const playing = audio?.srcObject instanceof MediaStream ? audio.srcObject.getAudioTracks()[0] : undefined;
+    if (audio === null || playing === track) return;
+    audio.srcObject = new MediaStream([track]);
+    audio.play().catch(() => undefined);
   }
 
   /** Browsers refuse sound to a page that nobody has clicked on and that does not record: then a click is asked for. */

@@ -1,4 +1,4 @@
-/** A call that is joined: the API of call.ts on the browser's own WebRTC. `join()` in browser-call.ts makes it. */
+/** A call that is joined: the API of call.ts in a browser. `join()` in browser-call.ts makes it. */
 import type {
   ControlRung,
   ParticipantInfo,
@@ -21,16 +21,12 @@ import type {
 import type { ControlClient } from '../control/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
-import { isBetterRung } from '../page-model/ice-plan.ts';
 import type { Roster } from '../page-model/roster.ts';
 import { CallSampler } from './call-sampler.ts';
 import type { BrowserTrackStats, CallSample } from './call-sampler.ts';
 import type { JoinTimeline } from '../qos/join-timeline.ts';
 import type { QosReporter } from '../qos/qos-reporter.ts';
-import { lookAtIce } from './ice-stats.ts';
-import type { IceSample } from './ice-stats.ts';
-import type { MediaConnection } from './media-connection.ts';
-import { MediaKeeper } from './media-keeper.ts';
+import type { MediaRoutes } from './media-routes.ts';
 import type { PageData } from './page-data.ts';
 import { Published } from './published.ts';
 
@@ -64,12 +60,12 @@ export interface BrowserCallEvents extends CallEvents<MediaStreamTrack> {
 export interface CallParts {
   readonly sessionId: string;
   readonly control: ControlClient;
-  readonly media: MediaConnection;
-  readonly data: PageData;
+  readonly media: MediaRoutes;
+  /** Null where the browser's own WebRTC, which has the channels, is not used. */
+  readonly data: PageData | null;
   readonly sampler: CallSampler;
   readonly roster: Roster;
   readonly firstSample: CallSample;
-  readonly rung: Rung;
   readonly joinSplit: JoinSplit;
   readonly timeline: JoinTimeline;
   readonly telemetry: boolean;
@@ -81,40 +77,35 @@ const leaveTimeoutMs = 1_000;
 
 export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<MediaStreamTrack> {
   readonly sessionId: string;
-  readonly tracks: readonly TrackEvent<MediaStreamTrack>[];
   readonly #parts: CallParts;
-  readonly #keeper: MediaKeeper;
-  readonly #data: PageData;
+  readonly #data: PageData | null;
   readonly #published = new Map<Source, Published>();
   readonly #timer: number;
   #telemetry: QosReporter | null = null;
   #interrupted = false;
-  #rung: Rung;
   #sample: CallSample;
   #subscription = { main: null as string | null, audio: true, video: true };
   #closed = false;
   #ended = false;
 
-  constructor(parts: CallParts, tracks: readonly TrackEvent<MediaStreamTrack>[]) {
+  constructor(parts: CallParts) {
     super();
     const { control, media, roster } = parts;
     this.#parts = parts;
     this.sessionId = parts.sessionId;
-    this.tracks = tracks;
-    this.#rung = parts.rung;
     this.#sample = parts.firstSample;
-    this.#keeper = new MediaKeeper(media, control);
+    media.assign(roster.slots);
     this.#data = parts.data;
     // By then whoever is given the call listens.
     setTimeout(() => {
-      this.#data.listen((event) => {
+      this.#data?.listen((event) => {
         this.emit('data', event);
       });
     }, 0);
     control.on('event', (notice) => {
       if (notice.type === 'data-ended') {
         const error = new ClientError('data-unavailable', { detail: notice.message, serverCode: notice.code });
-        this.#data.end(error);
+        this.#data?.end(error);
         this.emit('data-ended', { error });
       }
       if (notice.type === 'layers') {
@@ -123,8 +114,10 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
       }
       const change = roster.apply(notice);
       if (change === null) return;
-      if (change.type === 'slots') this.emit('slots', change.slots);
-      else this.emit(change.type, change.participant);
+      if (change.type === 'slots') {
+        media.assign(change.slots);
+        this.emit('slots', change.slots);
+      } else this.emit(change.type, change.participant);
     });
     control.on('connected', () => {
       this.emit('control', { connected: true });
@@ -143,29 +136,40 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
       this.#countMedia(state === 'connected');
       this.emit('media', { connected: state === 'connected' });
     });
-    media.on('pair', () => void this.#lookAtIce());
+    media.on('rung', (change) => {
+      this.emit('rung', change);
+    });
+    media.on('track', (track) => {
+      this.emit('track', track);
+    });
     this.#timer = setInterval(() => void this.#takeSample(), sampleIntervalMs);
     if (parts.telemetry) void this.#startTelemetry();
   }
 
   get rung(): Rung {
-    return this.#rung;
+    // A call is made when media can flow, so there is one.
+    return this.#parts.media.rung ?? this.controlRung;
+  }
+
+  /** Of the way that media takes now; those of another way come by `track` when it is taken. */
+  get tracks(): readonly TrackEvent<MediaStreamTrack>[] {
+    return this.#parts.media.tracks;
   }
 
   get controlRung(): ControlRung {
     return this.#parts.control.rung;
   }
 
-  /** Every rung that ICE tried since the join began, oldest first, the latest 64; then those of the control channel. */
+  /** Every rung that ICE tried since the join began, oldest first, the latest 64; the tunnel for media; those of the control channel. */
   get attempts(): readonly RungAttempt[] {
     const { control, media } = this.#parts;
     const ofControl = control.attempts.map((attempt) => ({ ...attempt, channel: 'control' as const }));
-    return [...media.attempts.list(performance.now()), ...ofControl];
+    return [...media.attempts(performance.now()), ...ofControl];
   }
 
   /** What became of each rung in the latest negotiation; those that were not allowed are not in it. */
   get ladder(): ReadonlyMap<Rung, RungAttempt> {
-    return this.#parts.media.attempts.latest(performance.now());
+    return this.#parts.media.ladder(performance.now());
   }
 
   get self(): ParticipantInfo {
@@ -184,14 +188,14 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     return this.#closed;
   }
 
-  /** For tests and support: nothing but reading is expected of who takes it. */
-  get peer(): RTCPeerConnection {
-    return this.#parts.media.peer;
+  /** For tests and support: nothing but reading is expected of who takes it. Null where media has the tunnel alone. */
+  get peer(): RTCPeerConnection | null {
+    return this.#parts.media.native?.peer ?? null;
   }
 
   /** Of the last moments, 0–1, of what plays in an audio slot. */
   audioLevel(mid: string): number {
-    return this.#parts.media.receiver(mid)?.getSynchronizationSources()[0]?.audioLevel ?? 0;
+    return this.#parts.media.level(mid);
   }
 
   async publish(track: MediaStreamTrack, options: PublishOptions = {}): Promise<PublishedTrack<MediaStreamTrack>> {
@@ -247,24 +251,30 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
 
   async sendData(data: string | Uint8Array, options: SendDataOptions = {}): Promise<void> {
     this.#assertOpen();
+    if (this.#data === null) throw new ClientError('data-unavailable', { detail: 'no WebRTC' });
     await this.#data.send(data, options);
   }
 
-  /** Browsers ask for key frames by themselves whenever a decoder lost track; there is nothing to add. */
+  /** Decoders ask for key frames by themselves whenever they lost track; there is nothing to add. */
   requestKeyFrame(mid: string): void {
-    if (this.#parts.media.receiver(mid) === undefined)
+    if (!this.tracks.some((track) => track.mid === mid))
       throw new ClientError('bad-option', { detail: `no slot ${mid}` });
   }
 
   /** The browser's ICE chooses among its rungs by itself, so only the present one can be asked for. */
   switchRung(rung: Rung): Promise<void> {
-    if (rung === this.#rung) return Promise.resolve();
+    if (rung === this.rung) return Promise.resolve();
     return Promise.reject(new ClientError('rung-unavailable', { detail: rung }));
+  }
+
+  /** The page's own media stack while there is one; for tests and support, as `peer`. */
+  get tunnel(): MediaRoutes['tunnel'] {
+    return this.#parts.media.tunnel;
   }
 
   /** Restarts ICE now, as the client does by itself when the network changes. */
   restartIce(): Promise<void> {
-    return this.#keeper.restart();
+    return this.#parts.media.restartIce();
   }
 
   stats(): BrowserCallStats {
@@ -273,7 +283,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     return {
       ...figures,
       roundTripMs: ice.roundTripMs,
-      rung: this.#rung,
+      rung: this.rung,
       controlRung: this.controlRung,
       controlRoundTripMs: control.roundTripMs,
       controlDelayTrend: control.delayTrend,
@@ -301,7 +311,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
       const { startTelemetry } = await import('./telemetry.ts');
       if (this.#closed) return;
       this.#telemetry = startTelemetry({
-        rung: this.#rung,
+        rung: this.rung,
         events: this,
         control,
         sample: () => ({ stats: this.stats(), attempts: this.attempts, join: timeline.steps }),
@@ -320,27 +330,8 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     const sample = await this.#parts.sampler.sample();
     if (this.#closed) return;
     this.#sample = sample;
-    this.#note(sample.ice);
+    this.#parts.media.noteIce(sample.ice);
     this.emit('stats', this.stats());
-  }
-
-  /** Between two samples, so that a change is seen at once. */
-  async #lookAtIce(): Promise<void> {
-    const ice = await lookAtIce(this.#parts.media.peer);
-    if (!this.#closed) this.#note(ice);
-  }
-
-  #note(ice: IceSample): void {
-    this.#parts.media.attempts.observe(ice, performance.now());
-    const from = this.#rung;
-    const to = ice.selected;
-    if (to === null || to === from) return;
-    this.#rung = to;
-    const reason = isBetterRung(to, from) ? 'better-rung-proven' : 'rung-failed';
-    this.emit('rung', { from, to, reason });
-    // Browsers check a pair that they have just selected once in 2.5 s at worst; the server goes on sending to where the
-    // last nomination came from until then. A restart nominates at once.
-    if (reason === 'rung-failed') void this.#keeper.restart().catch(() => undefined);
   }
 
   #publishedOf(track: MediaStreamTrack): Published {
@@ -356,8 +347,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#closed = true;
     clearInterval(this.#timer);
     this.#telemetry?.stop();
-    this.#keeper.stop();
-    this.#data.end(new ClientError('left'));
+    this.#data?.end(new ClientError('left'));
     this.#parts.media.close();
   }
 

@@ -76,6 +76,11 @@ export class MediaConnection extends Emitter<MediaConnectionEvents> {
     return this.#state;
   }
 
+  /** SHA-256 of this connection's certificate, as its offer has it; empty before the offer. */
+  get fingerprint(): string {
+    return /^a=fingerprint:sha-256 (\S+)/m.exec(this.peer.localDescription?.sdp ?? '')?.[1] ?? '';
+  }
+
   receiver(mid: string): RTCRtpReceiver | undefined {
     return this.#receivers.get(mid);
   }

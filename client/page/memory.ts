@@ -10,6 +10,8 @@ export interface Remembered {
   microphoneOn: boolean;
   /** What carried the control channel last; empty before the first call. */
   carrier: string;
+  /** How media went in the last call: `native` or `tunnel`; empty before the first. */
+  route: string;
 }
 
 const storageKey = 'sallyport';
@@ -21,6 +23,7 @@ const defaults: Readonly<Remembered> = {
   cameraOn: true,
   microphoneOn: true,
   carrier: '',
+  route: '',
 };
 
 let current: Remembered | null = null;

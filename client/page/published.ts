@@ -3,12 +3,12 @@ import type { Source } from '../../tunnel-protocol/index.ts';
 import type { PublishedTrack } from '../call.ts';
 import type { ControlClient } from '../control/index.ts';
 import { asClientError } from '../errors.ts';
-import type { MediaConnection } from './media-connection.ts';
+import type { MediaRoutes } from './media-routes.ts';
 
 export class Published implements PublishedTrack<MediaStreamTrack> {
   readonly track: MediaStreamTrack;
   readonly source: Source;
-  readonly #media: MediaConnection;
+  readonly #media: MediaRoutes;
   readonly #control: ControlClient;
   readonly #onEnd: () => void;
   #muted: boolean;
@@ -17,7 +17,7 @@ export class Published implements PublishedTrack<MediaStreamTrack> {
     track: MediaStreamTrack,
     source: Source,
     muted: boolean,
-    media: MediaConnection,
+    media: MediaRoutes,
     control: ControlClient,
     onEnd: () => void,
   ) {

@@ -47,7 +47,7 @@ export class TileView {
     this.#muted.classList.toggle('absent', microphone === 'on');
     this.element.dataset['microphone'] = microphone;
     this.#video.classList.toggle('mirrored', mirrored);
-    if (track !== this.#track || scene !== this.#scene) this.#attach(track);
+    if (track !== this.#track || scene !== this.#scene) this.#attach(track, scene === this.#scene);
     this.#scene = scene;
     this.#reveal();
   }
@@ -60,9 +60,10 @@ export class TileView {
     this.#attach(null);
   }
 
-  #attach(track: MediaStreamTrack | null): void {
+  /** `goesOn`: the same scene by another track, for which nothing is shown in between. */
+  #attach(track: MediaStreamTrack | null, goesOn = false): void {
+    this.#pictured &&= goesOn && track !== null && this.#track !== null;
     this.#track = track;
-    this.#pictured = false;
     this.#video.srcObject = track === null ? null : new MediaStream([track]);
     if (track === null) return;
     this.#video.requestVideoFrameCallback(() => {

@@ -109,8 +109,10 @@ export class LiteAgent implements IceLiteAgent {
     const { counters, hmacSha1 } = this.#host;
     // Someone with credentials of their own must not be able to take over a stranger's path by spoofing its address.
     if (path.owner !== this.#owner && path.owner !== null && path.owner !== undefined) {
-      counters.foreignPath++;
-      return;
+      if (this.#events.takesOver?.(path) !== true) {
+        counters.foreignPath++;
+        return;
+      }
     }
     if (request.has(stunAttribute.ICE_CONTROLLED)) {
       counters.roleConflicts++;

@@ -11,6 +11,8 @@ export interface IceLiteDeps {
 
 /** Called from inside `IceLite.receive`, `IceLite.tick` and `IceLiteAgent.forget`; may call back into the agent. */
 export interface IceAgentEvents {
+  /** An authenticated request came on another agent's path: true when that has let go of it. Never if absent. */
+  takesOver?(path: Path): boolean;
   /** A path delivered its first authenticated request. It is bound and owned; media may be received on it. */
   onValidated(path: Path): void;
   /**

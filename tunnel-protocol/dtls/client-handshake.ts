@@ -6,7 +6,6 @@
 import { concatBytes, equalBytesConstantTime } from '../bytes.ts';
 import { decodeCertificates, requestTakesEcdsa } from './certificate.ts';
 import type { DtlsCrypto } from './crypto.ts';
-import type { HandshakeEngine } from './engine.ts';
 import { matchesFingerprint } from './fingerprint.ts';
 import { handshakeType, messageBody, messageSequence, messageType } from './handshake-message.ts';
 import { moreToCome, refused, type HandshakeLogic, type HandshakeStep } from './handshake.ts';
@@ -20,7 +19,9 @@ import {
   type ServerHello,
 } from './hello.ts';
 import { decodeServerKeyExchange, isKeyShare } from './key-exchange.ts';
+import type { RecordProtection } from './protection.ts';
 import type { FlightMessage } from './record-writer.ts';
+import type { SrtpKeyMaterial } from '../srtp/index.ts';
 import type { DtlsRefusal } from './refusals.ts';
 import type { DtlsFingerprint } from './types.ts';
 
@@ -32,9 +33,28 @@ const successors: ReadonlyMap<number, readonly number[]> = new Map([
   [handshakeType.certificateRequest, [handshakeType.serverHelloDone]],
 ]);
 
+/** As {@link DtlsCrypto}; but Web Crypto takes its time to verify. */
+export interface ClientCrypto extends Pick<DtlsCrypto, 'digest'> {
+  readonly verify: (...of: Parameters<DtlsCrypto['verify']>) => boolean | Promise<boolean>;
+}
+
+/** What makes the client's messages and keys: `HandshakeEngine`, or the page's own on Web Crypto. */
+export interface ClientEngine {
+  /** Runs what makes the first flight. */
+  start(connect: () => Promise<void>): Promise<readonly FlightMessage[]>;
+  /** Takes one verified message (header and body); gives the flight that it completes, or nothing. */
+  deliver(message: Uint8Array): Promise<readonly FlightMessage[]>;
+  /** What the server's Finished has to say after the transcript so far. */
+  peerVerifyData(): Uint8Array;
+  readonly localRandom: Uint8Array;
+  /** Record keys; there once the key exchange was delivered. */
+  protection(): RecordProtection;
+  srtpKeys(): SrtpKeyMaterial;
+}
+
 export class ClientHandshake implements HandshakeLogic {
-  readonly #engine: HandshakeEngine;
-  readonly #crypto: DtlsCrypto;
+  readonly #engine: ClientEngine;
+  readonly #crypto: ClientCrypto;
   readonly #remoteFingerprint: DtlsFingerprint;
   readonly #connect: () => Promise<void>;
   /** What the server may begin with. */
@@ -46,8 +66,8 @@ export class ClientHandshake implements HandshakeLogic {
 
   /** `connect` makes the engine's first flight. */
   constructor(
-    engine: HandshakeEngine,
-    crypto: DtlsCrypto,
+    engine: ClientEngine,
+    crypto: ClientCrypto,
     remoteFingerprint: DtlsFingerprint,
     connect: () => Promise<void>,
   ) {
@@ -66,7 +86,7 @@ export class ClientHandshake implements HandshakeLogic {
     if (!this.#awaited.includes(type)) return this.#refuseFlight('unexpected_message', message);
     if (type === handshakeType.helloVerifyRequest) return this.#helloVerifyRequest(message);
     if (type === handshakeType.finished) return this.#finished(message);
-    const refusal = this.#refusalOf(type, messageBody(message));
+    const refusal = await this.#refusalOf(type, messageBody(message));
     if (refusal !== null) return this.#refuseFlight(refusal, message);
     this.#flight.push(message);
     this.#awaited = successors.get(type) ?? [handshakeType.finished];
@@ -84,7 +104,7 @@ export class ClientHandshake implements HandshakeLogic {
   }
 
   async #answer(): Promise<HandshakeStep> {
-    let flight: FlightMessage[] = [];
+    let flight: readonly FlightMessage[] = [];
     for (const message of this.#flight) flight = await this.#engine.deliver(message);
     return { kind: 'flight', flight, protection: this.#engine.protection() };
   }
@@ -97,7 +117,7 @@ export class ClientHandshake implements HandshakeLogic {
     return { kind: 'done', lastFlight: [], keys: this.#engine.srtpKeys() };
   }
 
-  #refusalOf(type: number, body: Uint8Array): DtlsRefusal | null {
+  #refusalOf(type: number, body: Uint8Array): DtlsRefusal | null | Promise<DtlsRefusal | null> {
     switch (type) {
       case handshakeType.serverHello:
         this.#hello = decodeServerHello(body);
@@ -125,13 +145,13 @@ export class ClientHandshake implements HandshakeLogic {
     return matchesFingerprint(this.#remoteFingerprint, certificate, this.#crypto.digest) ? null : 'fingerprint';
   }
 
-  #refusalOfKeyExchange(body: Uint8Array): DtlsRefusal | null {
+  async #refusalOfKeyExchange(body: Uint8Array): Promise<DtlsRefusal | null> {
     const exchange = decodeServerKeyExchange(body);
     if (exchange === null || this.#hello === null) return 'malformed_message';
     if (!isKeyShare(exchange.group, exchange.publicKey)) return 'key_share';
     if (exchange.scheme !== schemeOfSuite.get(this.#hello.cipherSuite)) return 'signature_scheme';
     const signed = concatBytes([this.#engine.localRandom, this.#hello.random, exchange.params]);
-    const isTrue = this.#crypto.verify(exchange.scheme, this.#certificate, signed, exchange.signature);
+    const isTrue = await this.#crypto.verify(exchange.scheme, this.#certificate, signed, exchange.signature);
     return isTrue ? null : 'server_key_exchange';
   }
 

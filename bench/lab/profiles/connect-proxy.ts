@@ -4,7 +4,7 @@ import { defaultBudgetSeconds, forwardRules, type Profile } from '../profile.ts'
 const common = {
   firewall: forwardRules('counter drop'),
   rungs: {
-    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls'],
+    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
     node: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
   },
   budgetSeconds: defaultBudgetSeconds,

@@ -7,7 +7,6 @@ export const dpiStun: Profile = {
   firewall: tlsHopRules,
   programs: ['haproxy'],
   intermediary: inspectingHop,
-  notYet: { chromium: 'the page has no media tunnel' },
-  rungs: { chromium: [], node: ['websocket'] },
+  rungs: { chromium: ['websocket'], node: ['websocket'] },
   budgetSeconds: defaultBudgetSeconds,
 };

@@ -9,7 +9,7 @@ export const only443And80: Profile = {
     'counter drop',
   ),
   rungs: {
-    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls'],
+    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
     node: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
   },
   budgetSeconds: defaultBudgetSeconds,

@@ -1,13 +1,9 @@
 import { defaultBudgetSeconds, type Profile } from '../profile.ts';
 import { bufferingHop, captiveHop, haproxyHop, tlsHopRules } from '../tls-hop.ts';
 
-/** Media of a browser can only leave as UDP, or by TURN, and neither is HTTP. */
-const noTunnel = 'the page has no media tunnel';
-
 const common = {
   firewall: tlsHopRules,
   programs: ['haproxy', 'openssl'],
-  notYet: { chromium: noTunnel },
   budgetSeconds: defaultBudgetSeconds,
 } satisfies Partial<Profile>;
 
@@ -19,7 +15,7 @@ export const tlsInspect: Profile = {
   name: 'tls-inspect',
   summary: 'TLS is read with a certificate of the company; only HTTP on port 443 leaves, WebSocket passes',
   intermediary: haproxyHop({}),
-  rungs: { chromium: [], node: ['websocket'] },
+  rungs: { chromium: ['websocket'], node: ['websocket'] },
 };
 
 export const noUpgrade: Profile = {
@@ -27,7 +23,7 @@ export const noUpgrade: Profile = {
   name: 'no-upgrade',
   summary: 'TLS is read, and Upgrade taken out of requests: no WebSocket',
   intermediary: haproxyHop({ rules: stripUpgrade }),
-  rungs: { chromium: [], node: ['http-stream'] },
+  rungs: { chromium: ['http-stream'], node: ['http-stream'] },
 };
 
 export const buffering: Profile = {
@@ -36,7 +32,7 @@ export const buffering: Profile = {
   summary: 'TLS is read, no WebSocket, and answers pass when they are complete, or after 60 s not at all',
   programs: ['nginx', 'openssl'],
   intermediary: bufferingHop,
-  rungs: { chromium: [], node: ['long-poll'] },
+  rungs: { chromium: ['long-poll'], node: ['long-poll'] },
 };
 
 const binary = 'application/octet-stream';
@@ -52,7 +48,7 @@ export const textOnly: Profile = {
       `http-response deny if { res.hdr(content-type) -m beg ${binary} }`,
     ],
   }),
-  rungs: { chromium: [], node: ['long-poll'] },
+  rungs: { chromium: ['long-poll'], node: ['long-poll'] },
 };
 
 export const idleKill: Profile = {
@@ -60,7 +56,7 @@ export const idleKill: Profile = {
   name: 'idle-kill',
   summary: 'TLS is read, no WebSocket, connections are cut after 20 s without a byte, and all of them at 60 s',
   intermediary: haproxyHop({ rules: stripUpgrade, idleSeconds: 20, mostSeconds: 60 }),
-  rungs: { chromium: [], node: ['http-stream', 'long-poll'] },
+  rungs: { chromium: ['http-stream', 'long-poll'], node: ['http-stream', 'long-poll'] },
   watchSeconds: 70,
 };
 

@@ -5,7 +5,7 @@ export const udpBlocked: Profile = {
   summary: 'all UDP is dropped silently, TCP passes',
   firewall: forwardRules('meta l4proto udp counter drop'),
   rungs: {
-    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls'],
+    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
     node: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
   },
   budgetSeconds: defaultBudgetSeconds,

@@ -6,7 +6,7 @@ export const udpFades: Profile = {
   // What is in the bucket at first passes; it fills by one packet an hour.
   firewall: forwardRules('meta l4proto udp limit rate over 1/hour burst 100 packets counter drop'),
   rungs: {
-    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls'],
+    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
     node: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
   },
   budgetSeconds: defaultBudgetSeconds,

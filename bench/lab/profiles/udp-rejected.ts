@@ -5,7 +5,7 @@ export const udpRejected: Profile = {
   summary: 'all UDP is answered by ICMP errors, TCP passes',
   firewall: forwardRules('meta l4proto udp counter reject with icmpx admin-prohibited'),
   rungs: {
-    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls'],
+    chromium: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
     node: ['ice-tcp', 'turn-tcp', 'turn-tls', 'websocket'],
   },
   budgetSeconds: defaultBudgetSeconds,
