@@ -380,6 +380,7 @@ class EdgeProcess implements Edge {
       counters,
       sfu: upstream,
       directory: cluster?.directory ?? inProcess,
+      otherEdges: () => cluster?.view.otherEdges().length ?? 0,
       turn,
       iceTcp,
       demux: publicTcp.demux,

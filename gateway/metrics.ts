@@ -11,6 +11,8 @@ export interface MetricsSources {
   readonly counters: GatewayCounters;
   readonly sfu: { readonly counters: Readonly<Record<string, number>>; sessionsByRung(): ReadonlyMap<string, number> };
   readonly directory: { readonly up: boolean };
+  /** How many other edges the directory names. */
+  readonly otherEdges: () => number;
   readonly turn: {
     readonly counters: Readonly<Record<string, number>>;
     readonly traffic: Readonly<Record<string, { received: number; sent: number; dropped: number }>>;
@@ -70,7 +72,7 @@ export class Metrics {
     this.#registry.clear();
   }
 
-  #addSessions({ counters, sfu, directory }: MetricsSources): void {
+  #addSessions({ counters, sfu, directory, otherEdges }: MetricsSources): void {
     const registers = [this.#registry];
     new Gauge({
       name: 'sallyport_sessions',
@@ -88,6 +90,14 @@ export class Metrics {
       registers,
       collect() {
         this.set(directory.up ? 1 : 0);
+      },
+    });
+    new Gauge({
+      name: 'sallyport_directory_edges',
+      help: 'Other edges that take sessions, by what the directory said last: where clients go when this one dies',
+      registers,
+      collect() {
+        this.set(otherEdges());
       },
     });
     new Counter({

@@ -160,7 +160,8 @@ export class Participant {
 
   /** The rung that carries media; null before the first nomination. */
   get rung(): Rung | null {
-    return this.#active?.nominated?.kind ?? null;
+    const [first] = this.#transports.keys();
+    return (this.#active ?? first)?.nominated?.kind ?? null;
   }
 
   /** Since when there has been neither a connection nor media consent, in ms; null while there is either. */

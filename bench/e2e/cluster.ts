@@ -74,6 +74,7 @@ export async function startCluster({ edges, nodes, environment = {} }: ClusterSi
   try {
     await Promise.all(Array.from({ length: nodes }, (_, i) => cluster.startNode(`node${String(i + 1)}`)));
     await Promise.all(Array.from({ length: edges }, (_, i) => cluster.startEdge(`edge${String(i + 1)}`)));
+    await Promise.all(cluster.edges.map((edge) => knowsOthers(edge, edges - 1)));
   } catch (error) {
     await cluster.close();
     throw error;
@@ -133,6 +134,12 @@ async function ready(child: ChildProcess, adminPort: number, logged: readonly st
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`the edge ended:\n${logged.join('\n')}`);
+}
+
+/** Until the edge has read of so many others: clients that join before are not told of them. */
+async function knowsOthers(edge: EdgeProcess, count: number): Promise<void> {
+  const told = `sallyport_directory_edges ${String(count)}\n`;
+  while (!(await edge.metrics()).includes(told)) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 async function startRedis(): Promise<RedisProcess> {
