@@ -16,6 +16,10 @@ export interface BenchOptions {
   readonly runs: number;
   /** How long a bench that looks at the heap goes on. */
   readonly soakSeconds: number;
+  /** How many clients a bench of a whole system has; null: as many as it should. */
+  readonly clients: number | null;
+  /** How long the directory is away. */
+  readonly outageSeconds: number;
   readonly progress: (text: string) => void;
 }
 

@@ -8,11 +8,13 @@ import { writeHtmlReport } from './harness/report-html.ts';
 import { formatTable } from './harness/report-table.ts';
 
 const resultsFolder = 'bench/results';
-const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--compare old.json]
+const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N] [--outage S] [--compare old.json]
 
   <name>    ${[...Object.keys(benches), 'all'].join(', ')}
   --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
   --soak S  seconds over which the heap must not grow, where a bench looks at that (default 10)
+  --clients N   clients of cluster (default 200); its target is meant for the default
+  --outage S    seconds for which cluster's directory is away (default 60)
   --compare old.json  says what became worse or better than in this earlier file; exits with 1 if anything is worse
 `;
 
@@ -22,6 +24,8 @@ async function main(): Promise<void> {
     options: {
       runs: { type: 'string', default: '5' },
       soak: { type: 'string', default: '10' },
+      clients: { type: 'string' },
+      outage: { type: 'string', default: '60' },
       compare: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -29,12 +33,15 @@ async function main(): Promise<void> {
   const name = positionals[0];
   const runs = Number(values.runs);
   const soakSeconds = Number(values.soak);
+  const clients = values.clients === undefined ? null : Number(values.clients);
+  const outageSeconds = Number(values.outage);
   if (values.help) {
     process.stdout.write(usage);
     return;
   }
   const isCount = (value: number): boolean => Number.isInteger(value) && value >= 1;
-  if (name === undefined || !(name === 'all' || name in benches) || !isCount(runs) || !isCount(soakSeconds)) {
+  const areCounts = [runs, soakSeconds, outageSeconds, clients ?? 1].every(isCount);
+  if (name === undefined || !(name === 'all' || name in benches) || !areCounts) {
     process.stderr.write(usage);
     process.exitCode = 1;
     return;
@@ -47,6 +54,8 @@ async function main(): Promise<void> {
     const figures = await benches[each]({
       runs,
       soakSeconds,
+      clients,
+      outageSeconds,
       progress: (text) => process.stderr.write(`${each}: ${text}\n`),
     });
     const result = resultFile(each, figures);

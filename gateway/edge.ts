@@ -12,6 +12,7 @@ import { openCluster } from './cluster.ts';
 import type { Directory } from './directory/index.ts';
 import { edgeCertificates, edgeSecret, warnOfRisks } from './edge-credentials.ts';
 import { doctorRoutes } from './doctor-api.ts';
+import { EdgeNews } from './edge-news.ts';
 import type { HttpEngine } from './engine/index.ts';
 import { IceTcp } from './ice-tcp.ts';
 import { atEndOfTurn, loadLibc, type Libc } from './libc/index.ts';
@@ -319,11 +320,13 @@ class EdgeProcess implements Edge {
     });
 
     const tokens = new TokenAuthority(secret);
-    const origins = new Origins(config.origins);
+    // A page goes on at another edge when its own is gone, and is then a page of another origin.
+    const otherEdges = (): readonly string[] => cluster?.view.otherEdges().map(({ url }) => url) ?? [];
+    const origins = new Origins(config.origins, otherEdges);
     const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters });
     const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, now });
     this.#sendElsewhere = (spreadMs) => {
-      const edges = cluster?.view.otherEdges().map(({ url }) => url) ?? [];
+      const edges = otherEdges();
       if (edges.length === 0) return;
       tunnel.drain(edges, spreadMs);
       tunnelHttp.drain(edges, spreadMs);
@@ -334,7 +337,7 @@ class EdgeProcess implements Edge {
         ...sessionRoutes({
           upstream,
           tokens,
-          otherEdges: () => cluster?.view.otherEdges().map(({ url }) => url) ?? [],
+          otherEdges,
           auth: config.auth,
           sessionGraceMs: limits.sessionGraceMs,
           publicHost: config.publicHost,
@@ -380,7 +383,7 @@ class EdgeProcess implements Edge {
       counters,
       sfu: upstream,
       directory: cluster?.directory ?? inProcess,
-      otherEdges: () => cluster?.view.otherEdges().length ?? 0,
+      otherEdges: () => otherEdges().length,
       turn,
       iceTcp,
       demux: publicTcp.demux,
@@ -400,6 +403,13 @@ class EdgeProcess implements Edge {
       turn.tick(now());
       iceTcp.tick(now());
     });
+    if (cluster !== null) {
+      const news = new EdgeNews(otherEdges);
+      this.#repeat(tickIntervalMs, () => {
+        tunnel.tellEdges(news, now());
+        tunnelHttp.tellEdges(news, now());
+      });
+    }
     this.#repeat(sweepIntervalMs, () => {
       tunnel.checkStalled(now());
       tunnelHttp.sweep(now());
@@ -494,8 +504,9 @@ class EdgeProcess implements Edge {
 /** Where there is no other process, there is nobody to look for. */
 const inProcess = { up: true };
 
-/** Where clients reach this edge, and not another one behind the same name. */
-function urlOf({ publicAddresses }: Config, port: number): string {
+/** Where clients reach this edge: by the name that its certificate has, if it was given one. */
+function urlOf({ publicHost, publicAddresses }: Config, port: number): string {
+  if (publicHost !== null) return `https://${publicHost.host}:${String(publicHost.port ?? port)}`;
   return `https://${hostOf(publicAddresses[0] ?? '127.0.0.1')}:${String(port)}`;
 }
 

@@ -12,6 +12,7 @@ export interface NodeMetricsSources {
 }
 
 const nanosecondsPerSecond = 1e9;
+const packetCounts: ReadonlySet<string> = new Set(['rtp_in', 'rtcp_in', 'rtp_out', 'rtcp_out']);
 
 export class NodeMetrics {
   readonly #registry = new Registry();
@@ -47,6 +48,18 @@ export class NodeMetrics {
         this.reset();
         this.inc({ direction: 'in' }, rtp_in + rtcp_in);
         this.inc({ direction: 'out' }, rtp_out + rtcp_out);
+      },
+    });
+    new Counter({
+      name: 'sallyport_sfu_events_total',
+      help: 'What else the SFU counts',
+      labelNames: ['event'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [event, count] of Object.entries(sfu.counters)) {
+          if (!packetCounts.has(event)) this.inc({ event }, count);
+        }
       },
     });
     new Counter({

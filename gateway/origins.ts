@@ -9,10 +9,12 @@ export interface PublicHost {
 
 export class Origins {
   readonly #allowed: ReadonlySet<string>;
+  readonly #otherEdges: () => readonly string[];
 
-  /** Origins besides the server's own; `*` allows all. */
-  constructor(allowed: readonly string[]) {
+  /** Origins besides the server's own; `*` allows all. `otherEdges`: those of the same system, `https://host:port`. */
+  constructor(allowed: readonly string[], otherEdges: () => readonly string[] = () => []) {
     this.#allowed = new Set(allowed);
+    this.#otherEdges = otherEdges;
   }
 
   /** What is no browser sends no origin, and is allowed: the check protects a user's browser, not the server. */
@@ -41,7 +43,8 @@ export class Origins {
   }
 
   #isListed(origin: string): boolean {
-    return this.#allowed.has('*') || this.#allowed.has(origin);
+    if (this.#allowed.has('*') || this.#allowed.has(origin)) return true;
+    return this.#otherEdges().some((edge) => new URL(edge).origin === origin);
   }
 }
 

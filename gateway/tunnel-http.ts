@@ -16,6 +16,7 @@ import { bearerToken } from './bearer.ts';
 import { BodyCollector } from './body-collector.ts';
 import type { GatewayCounters } from './counters.ts';
 import { hintDrain } from './drain-hint.ts';
+import type { EdgeNews } from './edge-news.ts';
 import type { ExchangeEvents, HttpExchange, Reaction, RequestHead, StreamReaction } from './engine/index.ts';
 import { ExchangePath } from './exchange-path.ts';
 import { FlushQueue } from './flush-queue.ts';
@@ -122,6 +123,11 @@ export class TunnelHttp {
   /** Tells all clients to go on at one of these edges. */
   drain(edges: readonly string[], spreadMs: number): void {
     hintDrain(this.#open, edges, spreadMs);
+  }
+
+  /** To be called every second or so. */
+  tellEdges(news: EdgeNews, nowMs: number): void {
+    news.tell(this.#open, nowMs);
   }
 
   /** To be called every few seconds. */

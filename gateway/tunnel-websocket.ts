@@ -4,6 +4,7 @@ import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
 import type { GatewayCounters } from './counters.ts';
 import { hintDrain } from './drain-hint.ts';
+import type { EdgeNews } from './edge-news.ts';
 import type { EngineSocket, RequestHead, SocketEvents, UpgradeDecision, WebSocketRoute } from './engine/index.ts';
 import { FlushQueue } from './flush-queue.ts';
 import type { Origins } from './origins.ts';
@@ -66,12 +67,12 @@ export class TunnelWebSocket implements WebSocketRoute {
 
   /** Tells all clients to go on at one of these edges. */
   drain(edges: readonly string[], spreadMs: number): void {
-    const mains = [...this.#mains.values()].flatMap((of) => [...of]);
-    hintDrain(
-      mains.map(({ path }) => path).filter(({ isSessions }) => isSessions),
-      edges,
-      spreadMs,
-    );
+    hintDrain(this.#sessionPaths(), edges, spreadMs);
+  }
+
+  /** To be called every second or so. */
+  tellEdges(news: EdgeNews, nowMs: number): void {
+    news.tell(this.#sessionPaths(), nowMs);
   }
 
   /** To be called every few seconds. */
@@ -122,6 +123,10 @@ export class TunnelWebSocket implements WebSocketRoute {
         upstream.detach(path);
       },
     };
+  }
+
+  *#sessionPaths(): Iterable<TunnelPath> {
+    for (const mains of this.#mains.values()) for (const { path } of mains) if (path.isSessions) yield path;
   }
 
   /** Of those that their client opened, the latest; null when there is none. */

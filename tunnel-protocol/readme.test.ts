@@ -94,6 +94,7 @@ const sampleFrames: ControlFrame[] = [
   { type: 'close', wire: 4242, reason: 'why' },
   { type: 'drain', retryAfterMs: 0x91929394, spreadMs: 0xa1a2a3a4, where: 'https://b.example' },
   { type: 'credit', flags: fragmentFlag.first, held: 0xb1b2, received: 0xc1c2c3c4, time: 0xd1d2d3d4 },
+  { type: 'edges', edges: ['https://b.example', 'https://c.example:8443'] },
   {
     type: 'report',
     flags: reportFlag.answer,
@@ -110,6 +111,7 @@ const sampleFrames: ControlFrame[] = [
 function pack(layout: string, frame: ControlFrame): Uint8Array {
   const tails: Record<string, Uint8Array> = {
     payload: frame.type === 'signal' ? frame.payload : new Uint8Array(0),
+    edges: Buffer.from(frame.type === 'edges' ? frame.edges.join('\n') : ''),
     where: Buffer.from(frame.type === 'drain' ? (frame.where ?? '') : ''),
     reason: Buffer.from(frame.type === 'close' ? frame.reason : ''),
   };

@@ -1,178 +1,230 @@
 /**
- * What calls live through when a part of the system dies: three edges, two SFU nodes, a real redis-server, and tunnelled
- * clients with synthetic audio, in rooms of four; each says something on its control channel every second.
+ * What calls live through when a part of the system dies: three edges, two SFU nodes, a real redis-server, tunnelled
+ * clients with synthetic audio in rooms of four, each of which says something on its control channel every second, and two
+ * pages in Chromium that show each other their cameras.
  */
 import type { BenchOptions } from '../benches.ts';
-import { startCluster, type TestCluster } from '../e2e/cluster.ts';
+import { startCluster, type EdgeProcess, type TestCluster } from '../e2e/cluster.ts';
+import type { SfuNodeProcess } from '../e2e/sfu-node.ts';
 import { figure, type Figure } from '../harness/result-file.ts';
-import { summarize } from '../harness/statistics.ts';
-import { startWorker, type WorkerProcess } from '../harness/worker-process.ts';
-import type { JoinOrder, LoadReport } from './load.ts';
+import { percentile, summarize } from '../harness/statistics.ts';
+import { Crowd, pause } from './crowd.ts';
+import type { LoadReport } from './load.ts';
+import { MachineLoad } from './machine-load.ts';
+import { counted, longestLoopDelayMs, opensRoom, sessionsAt } from './metrics.ts';
+import { Pages } from './pages.ts';
 
-/** `BENCH_CLIENTS` and `BENCH_OUTAGE_SECONDS` make it smaller, or longer. */
-const clientCount = Number(process.env['BENCH_CLIENTS'] ?? 200);
-const outageSeconds = Number(process.env['BENCH_OUTAGE_SECONDS'] ?? 60);
-const clientsPerWorker = 50;
-const clientsPerRoom = 4;
+const defaultClients = 200;
+const packetMs = 20;
 const settleMs = 3000;
-const patienceMs = 60_000;
+const steadyMs = 10_000;
 
-export async function benchCluster({ progress }: BenchOptions): Promise<readonly Figure[]> {
+export async function benchCluster(options: BenchOptions): Promise<readonly Figure[]> {
   const cluster = await startCluster({ edges: 3, nodes: 2 });
-  const workers = Array.from({ length: Math.ceil(clientCount / clientsPerWorker) }, () =>
-    startWorker(new URL('./load.js', import.meta.url)),
-  );
-  const load = new Load(workers);
-  const figures: Figure[] = [];
-  const tell = (id: string, unit: string, values: readonly number[]): void => {
-    if (values.length > 0) figures.push(figure(`cluster.${id}`, unit, summarize(values)));
-  };
-  const telling = (id: string, { outagesMs, open, clients, requests, requestsLost, ended }: LoadReport): void => {
-    const sorted = [...outagesMs].sort((a, b) => a - b);
-    tell(`${id}.sessions_hit`, 'sessions', [sorted.length]);
-    tell(`${id}.back_p95_ms`, 'ms', sorted.length === 0 ? [] : [sorted[Math.floor(sorted.length * 0.95)] ?? 0]);
-    tell(`${id}.back_max_ms`, 'ms', sorted.length === 0 ? [] : [sorted.at(-1) ?? 0]);
-    tell(`${id}.calls_dropped`, 'calls', [clients - open]);
-    tell(`${id}.control_lost`, `of ${String(requests)} requests`, [requestsLost]);
-    if (ended.length > 0) progress(`ended: ${[...new Set(ended)].join(', ')}`);
-  };
+  const bench = new ClusterBench(cluster, options);
   try {
-    progress(`${String(clientCount)} clients join`);
-    await load.join(cluster);
+    return await bench.run();
+  } finally {
+    await bench.close();
+    await cluster.close();
+  }
+}
+
+class ClusterBench {
+  readonly #cluster: TestCluster;
+  readonly #clients: number;
+  readonly #outageSeconds: number;
+  readonly #progress: BenchOptions['progress'];
+  readonly #crowd: Crowd;
+  readonly #figures: Figure[] = [];
+  #pages: Pages | null = null;
+
+  constructor(cluster: TestCluster, { clients, outageSeconds, progress }: BenchOptions) {
+    this.#cluster = cluster;
+    this.#clients = clients ?? defaultClients;
+    this.#outageSeconds = outageSeconds;
+    this.#progress = progress;
+    this.#crowd = new Crowd({ clients: this.#clients, rung: 'websocket', packetMs });
+  }
+
+  async run(): Promise<readonly Figure[]> {
+    this.#progress(`${String(this.#clients)} clients and two pages join`);
+    await this.#crowd.join(this.#edges.map(({ url }) => url));
+    this.#pages = await Pages.join(this.#edges.slice(0, 2).map(({ url }) => url));
     await pause(settleMs);
+    await this.#steady();
+    await this.#killEdge();
+    await this.#killNode();
+    await this.#directoryAway();
+    await this.#rollingDrain();
+    await this.#crowd.leave();
+    return this.#figures;
+  }
 
-    progress('kill -9 of an edge');
-    await load.begin();
-    await cluster.edges[0]?.end('SIGKILL');
-    telling('edge_killed', await load.settled());
-    await cluster.startEdge('edge4');
+  async close(): Promise<void> {
+    await this.#pages?.close();
+    await this.#crowd.stop();
+  }
 
-    progress('kill -9 of an SFU node');
-    await load.begin();
-    await cluster.nodes[0]?.end('SIGKILL');
-    telling('node_killed', await load.settled());
-    await cluster.startNode('node3');
+  get #edges(): readonly EdgeProcess[] {
+    return this.#cluster.edges.filter(({ running }) => running);
+  }
 
-    progress(`the directory is away for ${String(outageSeconds)} s, and comes back empty`);
-    await load.begin();
-    await cluster.redis.stop();
-    await pause(outageSeconds * 1000);
-    await cluster.redis.start();
-    const rebuiltMs = await rebuilt(cluster);
-    telling('redis_away', await load.report());
-    tell('redis_away.rebuilt_ms', 'ms', [rebuiltMs]);
+  get #nodes(): readonly SfuNodeProcess[] {
+    return this.#cluster.nodes.filter(({ running }) => running);
+  }
 
-    progress('rolling drain of all edges');
-    await load.begin();
-    for (const [i, edge] of cluster.edges.filter(({ id }) => id !== 'edge1').entries()) {
-      await cluster.startEdge(`fresh${String(i)}`);
+  /** What all of it costs, and what is late, while nothing happens. */
+  async #steady(): Promise<void> {
+    this.#progress('nothing happens');
+    const machine = new MachineLoad();
+    const before = await this.#begin();
+    await pause(steadyMs);
+    this.#tell('steady.machine_busy', '% of all cores', machine.busyPercent());
+    this.#tell('steady.edge_loop_delay_p99_ms', 'ms', await longestLoopDelayMs(this.#edges));
+    this.#tell('steady.node_loop_delay_p99_ms', 'ms', await longestLoopDelayMs(this.#nodes));
+    const report = await this.#crowd.settled();
+    await this.#tellCalls('steady', report, before);
+    this.#tellGaps('steady', report);
+  }
+
+  async #killEdge(): Promise<void> {
+    this.#progress('kill -9 of an edge');
+    const [victim] = this.#edges;
+    if (victim === undefined) throw new Error('no edge is left');
+    const sessions = await sessionsAt(victim);
+    const before = await this.#begin();
+    const killedAt = Date.now();
+    await victim.end('SIGKILL');
+    await pause(settleMs);
+    const report = await this.#crowd.settled();
+    this.#tellReturn('edge_killed', report, killedAt, sessions, 3000);
+    await this.#tellCalls('edge_killed', report, before);
+    this.#tellGaps('edge_killed', report);
+    await this.#cluster.startEdge('edge4');
+  }
+
+  async #killNode(): Promise<void> {
+    this.#progress('kill -9 of an SFU node');
+    const held = await Promise.all(this.#nodes.map((node) => sessionsAt(node)));
+    const most = Math.max(...held);
+    const victim = this.#nodes[held.indexOf(most)];
+    if (victim === undefined) throw new Error('no node is left');
+    await this.#begin();
+    const killedAt = Date.now();
+    await victim.end('SIGKILL');
+    await pause(settleMs);
+    const report = await this.#crowd.settled();
+    this.#tellReturn('node_killed', report, killedAt, most, 5000);
+    // Its control state died with it: what was under way to it is refused, and said again by whoever wants to.
+    await this.#tellCalls('node_killed', report, null);
+    await this.#cluster.startNode('node3');
+  }
+
+  async #directoryAway(): Promise<void> {
+    this.#progress(`the directory is away for ${String(this.#outageSeconds)} s, and comes back empty`);
+    const before = await this.#begin();
+    await this.#cluster.redis.stop();
+    await pause(this.#outageSeconds * 1000);
+    const startedAt = performance.now();
+    await this.#cluster.redis.start();
+    await this.#rebuilt();
+    this.#tell('redis_away.rebuilt_ms', 'ms', performance.now() - startedAt);
+    const report = await this.#crowd.settled();
+    await this.#tellCalls('redis_away', report, before);
+    this.#tellGaps('redis_away', report);
+  }
+
+  async #rollingDrain(): Promise<void> {
+    this.#progress('rolling drain of all edges');
+    const before = await this.#begin();
+    for (const [i, edge] of this.#edges.entries()) {
+      await this.#cluster.startEdge(`fresh${String(i)}`);
       await pause(settleMs);
       await edge.drain();
       await edge.end('SIGCONT');
     }
-    const drained = await load.settled();
-    telling('drain', drained);
-    tell('drain.audio_gap_max_ms', 'ms', drained.gapsMs.length === 0 ? [] : [Math.max(...drained.gapsMs)]);
-    await load.leave();
-  } finally {
-    await Promise.all(workers.map((worker) => worker.stop()));
-    await cluster.close();
-  }
-  return figures;
-}
-
-class Load {
-  readonly #workers: readonly WorkerProcess[];
-
-  constructor(workers: readonly WorkerProcess[]) {
-    this.#workers = workers;
+    const report = await this.#crowd.settled();
+    await this.#tellCalls('drain', report, before);
+    this.#tellGaps('drain', report);
   }
 
-  async join(cluster: TestCluster): Promise<void> {
-    const urls = cluster.edges.map(({ url }) => url);
-    await Promise.all(
-      this.#workers.map((worker, w) => {
-        const first = w * clientsPerWorker;
-        const count = Math.min(clientsPerWorker, clientCount - first);
-        const rooms = Array.from(
-          { length: count },
-          (_, i) => `room-${String(Math.floor((first + i) / clientsPerRoom))}`,
-        );
-        const order: JoinOrder = { urls, rooms, rung: 'websocket' };
-        return worker.call('join', order, 600_000);
-      }),
-    );
-  }
-
-  async begin(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.call('begin')));
-  }
-
-  async report(): Promise<LoadReport> {
-    const reports = (await Promise.all(this.#workers.map((worker) => worker.call('report')))) as LoadReport[];
-    const sum = (of: (report: LoadReport) => number): number => reports.reduce((total, one) => total + of(one), 0);
-    return {
-      clients: sum(({ clients }) => clients),
-      open: sum(({ open }) => open),
-      away: sum(({ away }) => away),
-      requests: sum(({ requests }) => requests),
-      requestsLost: sum(({ requestsLost }) => requestsLost),
-      outagesMs: reports.flatMap(({ outagesMs }) => outagesMs),
-      gapsMs: reports.flatMap(({ gapsMs }) => gapsMs),
-      ended: reports.flatMap(({ ended }) => ended),
-    };
-  }
-
-  /** When everybody is back, or has had the time for it. */
-  async settled(): Promise<LoadReport> {
-    const deadline = performance.now() + patienceMs;
-    await pause(settleMs);
-    for (;;) {
-      const report = await this.report();
-      if (report.away === 0 || performance.now() > deadline) return report;
+  /** Until all edges see the directory again, it has all sessions, and a room that nobody has met can be placed. */
+  async #rebuilt(): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const metrics = await Promise.all(this.#edges.map((edge) => edge.metrics()));
+      const held = await this.#cluster.redis.countSessions();
+      if (held >= this.#clients && metrics.every((text) => text.includes('\nsallyport_directory_up 1\n'))) {
+        const opened = await Promise.all(this.#edges.map(({ url }) => opensRoom(url, `fresh-${String(attempt)}`)));
+        if (opened.every(Boolean)) return;
+      }
       await pause(100);
     }
   }
 
-  async leave(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.call('leave')));
+  /** Returns how many requests the SFU nodes have had. */
+  async #begin(): Promise<number> {
+    const before = await this.#requestsTaken();
+    await this.#pages?.begin();
+    await this.#crowd.begin();
+    return before;
   }
-}
 
-/** Ms until all edges see the directory again, and a room that none of them has met can be placed. */
-async function rebuilt(cluster: TestCluster): Promise<number> {
-  const startedAt = performance.now();
-  const living = cluster.edges.filter(({ id }) => id !== 'edge1');
-  for (;;) {
-    const metrics = await Promise.all(living.map((edge) => edge.metrics()));
-    if (metrics.every((text) => text.includes('\nsallyport_directory_up 1\n'))) {
-      const room = `fresh-${String(Math.round(performance.now()))}`;
-      const opened = await Promise.all(living.map(({ url }) => opens(url, room)));
-      if (opened.every(Boolean)) return performance.now() - startedAt;
-    }
-    await pause(100);
+  async #requestsTaken(): Promise<number> {
+    const each = await Promise.all(this.#nodes.map(async (node) => counted(await node.metrics(), 'requests')));
+    return each.reduce((sum, count) => sum + count, 0);
   }
-}
 
-async function opens(url: string, room: string): Promise<boolean> {
-  const { request } = await import('node:https');
-  return new Promise((resolve) => {
-    const body = JSON.stringify({ room, client: { kind: 'bench', version: '1' } });
-    const post = request(
-      `${url}/v1/sessions`,
-      { method: 'POST', rejectUnauthorized: false, headers: { 'content-type': 'application/json' } },
-      (response) => {
-        response.resume();
-        resolve(response.statusCode === 201);
-      },
+  /** `limitMs`: how soon all of them should be back. */
+  #tellReturn(id: string, report: LoadReport, killedAt: number, sessions: number, limitMs: number): void {
+    const pageSessions = 2;
+    const backMs = report.outages.map(({ backAt }) => backAt - killedAt).sort((a, b) => a - b);
+    this.#tell(`${id}.sessions_held`, 'sessions, pages among them', sessions);
+    this.#tell(`${id}.sessions_hit`, 'sessions of Node clients', backMs.length + report.away);
+    if (backMs.length === 0) return;
+    if (backMs.length + report.away < sessions - pageSessions) this.#progress('fewer were hit than were there');
+    const inTime = backMs.filter((ms) => ms <= limitMs).length;
+    this.#tell(
+      `${id}.back_in_${String(limitMs / 1000)}_s`,
+      '% of sessions',
+      (100 * inTime) / (backMs.length + report.away),
     );
-    post.once('error', () => {
-      resolve(false);
-    });
-    post.end(body);
-  });
-}
+    this.#tell(`${id}.back_p50_ms`, 'ms', percentile(backMs, 0.5));
+    this.#tell(`${id}.back_p95_ms`, 'ms', percentile(backMs, 0.95));
+    this.#tell(`${id}.back_max_ms`, 'ms', percentile(backMs, 1));
+  }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+  /** `before`: requests that the nodes had had; null where one of them is gone with what it had counted. */
+  async #tellCalls(id: string, report: LoadReport, before: number | null): Promise<void> {
+    const { clients, open, sent, answered, refused, outOfOrder, unheard, ended } = report;
+    this.#tell(`${id}.calls_dropped`, `of ${String(clients)} calls`, clients - open);
+    if (before !== null) {
+      const taken = (await this.#requestsTaken()) - before;
+      this.#tell(`${id}.requests_sent`, 'requests on control channels', sent);
+      this.#tell(`${id}.requests_lost`, 'requests without an answer', sent - answered);
+      this.#tell(`${id}.requests_doubled`, 'requests that a node had twice', Math.max(0, taken - sent));
+      this.#tell(`${id}.events_out_of_order`, 'words of others after later ones', outOfOrder);
+      this.#tell(`${id}.events_lost`, 'last words of others that never came', unheard);
+    } else this.#tell(`${id}.requests_refused`, 'requests that the node had not answered', refused);
+    const pages = await this.#pages?.report();
+    if (pages !== undefined) {
+      this.#tell(`${id}.pages_in_call`, `of ${String(pages.pages)} pages`, pages.inCall);
+      this.#tell(`${id}.page_picture_still_ms`, 'ms', pages.stillMs);
+    }
+    if (ended.length > 0) this.#progress(`ended: ${[...new Set(ended)].join(', ')}`);
+  }
+
+  #tellGaps(id: string, { gapsMs }: LoadReport): void {
+    if (gapsMs.length === 0) return;
+    const sorted = [...gapsMs].sort((a, b) => a - b);
+    this.#tell(`${id}.audio_tracks`, 'tracks', gapsMs.length);
+    this.#tell(`${id}.audio_gap_p95_ms`, 'ms', percentile(sorted, 0.95));
+    this.#tell(`${id}.audio_gap_max_ms`, 'ms', percentile(sorted, 1));
+  }
+
+  #tell(id: string, unit: string, value: number): void {
+    const made = figure(`cluster.${id}`, unit, summarize([value]));
+    this.#figures.push(made);
+    this.#progress(`${id}: ${String(made.value)} ${unit}`);
+  }
 }

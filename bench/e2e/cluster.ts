@@ -1,5 +1,5 @@
 /** Edges, SFU nodes and a directory as so many processes on this machine, any of which can be killed. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { clusterSecrets, startSfuNode, type SfuNodeProcess } from './sfu-node.ts';
 
 export interface EdgeProcess {
@@ -14,6 +15,7 @@ export interface EdgeProcess {
   readonly url: string;
   readonly adminPort: number;
   readonly logged: readonly string[];
+  readonly running: boolean;
   metrics(): Promise<string>;
   drain(): Promise<void>;
   end(signal?: NodeJS.Signals): Promise<void>;
@@ -21,12 +23,15 @@ export interface EdgeProcess {
 
 export interface RedisProcess {
   readonly url: string;
+  /** Sessions that are written in it. */
+  countSessions(): Promise<number>;
   stop(): Promise<void>;
   start(): Promise<void>;
 }
 
 export interface TestCluster {
   readonly redis: RedisProcess;
+  /** All that were started, in the order in which they were ready. */
   readonly nodes: SfuNodeProcess[];
   readonly edges: EdgeProcess[];
   startEdge(id: string): Promise<EdgeProcess>;
@@ -40,6 +45,7 @@ export interface ClusterSize {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+const execute = promisify(execFile);
 const program = fileURLToPath(new URL('../../gateway/cli/main.js', import.meta.url));
 
 /** A sentence where there is no redis-server; under CI that is an error. */
@@ -112,6 +118,9 @@ export async function startEdgeProcess(
     url: `https://127.0.0.1:${String(port)}`,
     adminPort,
     logged,
+    get running() {
+      return child.exitCode === null && child.signalCode === null;
+    },
     metrics: async () => (await fetch(`http://127.0.0.1:${String(adminPort)}/metrics`)).text(),
     drain: async () => {
       await fetch(`http://127.0.0.1:${String(adminPort)}/drain`, { method: 'POST' });
@@ -147,6 +156,11 @@ async function startRedis(): Promise<RedisProcess> {
   let child: ChildProcess | null = null;
   const redis: RedisProcess = {
     url: `redis://127.0.0.1:${String(port)}`,
+    countSessions: async () => {
+      const scan = ['-p', String(port), '--scan', '--pattern', 'sallyport:session:*'];
+      const { stdout } = await execute('redis-cli', scan);
+      return stdout.split('\n').filter((line) => line !== '').length;
+    },
     stop: async () => {
       const running = child;
       child = null;

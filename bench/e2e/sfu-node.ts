@@ -16,6 +16,7 @@ export interface SfuNodeProcess {
   readonly adminPort: number;
   /** Lines of its log. */
   readonly logged: readonly string[];
+  readonly running: boolean;
   metrics(): Promise<string>;
   /** SIGTERM unless said otherwise; resolves when the process is gone. Idempotent. */
   end(signal?: NodeJS.Signals): Promise<void>;
@@ -52,6 +53,9 @@ export async function startSfuNode(
     udpPort: Number(udp),
     adminPort: Number(admin),
     logged,
+    get running() {
+      return child.exitCode === null && child.signalCode === null;
+    },
     metrics: async () => (await fetch(`http://127.0.0.1:${String(admin)}/metrics`)).text(),
     end: async (signal = 'SIGTERM') => {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);

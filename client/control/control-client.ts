@@ -312,6 +312,9 @@ export class ControlClient extends Emitter<ControlClientEvents> {
       case 'drain':
         this.#scheduleMove(event.retryAfterMs + event.spreadMs * (this.#options.random ?? Math.random)(), event.where);
         return;
+      case 'edges':
+        this.#options.edges?.replace(event.edges);
+        return;
       case 'silent':
         this.#connections.drop({ wire: closeCodes.idle.wire, reason: 'nothing was heard' });
         return;

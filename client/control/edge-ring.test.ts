@@ -18,6 +18,11 @@ t.test('URLs move to the edge that is to be tried', (t) => {
   ring.leaveFor('not a URL');
   ring.leaveFor('');
   t.equal(ring.at(url), 'wss://d.example:9443/tunnel/v1/ws?lane=audio', 'where none is named, the next one');
+  ring.replace(['https://e.example', 'http://f.example', 'not a URL', 'https://c.example']);
+  t.equal(ring.at(url), 'wss://d.example:9443/tunnel/v1/ws?lane=audio', 'the present one stays');
+  t.same(ring.others, ['https://d.example:9443', 'https://e.example', 'https://c.example']);
+  ring.next();
+  t.equal(ring.at(url), 'wss://e.example/tunnel/v1/ws?lane=audio', 'what was told last is known');
   const alone = new EdgeRing();
   alone.next();
   t.equal(alone.at(url), url);

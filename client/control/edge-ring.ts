@@ -2,11 +2,24 @@
 
 export class EdgeRing {
   /** `https://host:port`; the first stands for the URLs as they are. */
-  readonly #edges: string[];
+  #edges: string[];
   #at = 0;
 
   constructor(others: readonly string[] = []) {
     this.#edges = ['', ...others];
+  }
+
+  /** The others that are known. */
+  get others(): readonly string[] {
+    return this.#edges.slice(1);
+  }
+
+  /** These are the others from now on; the one that is tried now stays known. */
+  replace(others: readonly string[]): void {
+    const present = this.#edges[this.#at] ?? '';
+    const valid = others.filter((edge) => URL.canParse(edge) && new URL(edge).protocol === 'https:');
+    this.#edges = [...new Set(['', ...(present === '' ? [] : [present]), ...valid])];
+    this.#at = this.#edges.indexOf(present);
   }
 
   /** The same place at the edge that is to be tried now. */

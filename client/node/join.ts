@@ -204,14 +204,15 @@ class JoinAttempt {
       answer,
       timeline: this.#timeline,
       telemetry: this.#options.telemetry ?? true,
-      edges: session.edges,
+      edges: this.#edges,
       rejoin: () => this.#again(session, media.slots),
     };
   }
 
   /** Another session in the same room, at the next of the edges that are known. */
   async #again(lost: Session, slots: NodeCallParts['media']['slots']): Promise<NodeCallParts> {
-    const edges = [this.#url, ...lost.edges];
+    const present = this.#edges.at(this.#url);
+    const edges = [...new Set([present, this.#url, ...this.#edges.others])];
     const url = edges[this.#rejoins++ % edges.length] ?? this.#url;
     // Those are for the first join.
     const kept = Object.entries(this.#options).filter(([key]) => key !== 'signal' && key !== 'onStep');

@@ -22,7 +22,7 @@ import type {
   TrackEvent,
 } from '../call.ts';
 import type { ClientClock } from '../clock.ts';
-import type { ControlClient } from '../control/index.ts';
+import type { ControlClient, EdgeRing } from '../control/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
 import type { Answer } from './sdp-answer.ts';
@@ -46,7 +46,7 @@ export interface NodeCallParts {
   readonly clock: ClientClock;
   readonly joinMs: number;
   readonly answer: Answer;
-  readonly edges: readonly string[];
+  readonly edges: EdgeRing;
   /** Joins the same room anew, as the same participant: the session was lost. Rejects with a ClientError. */
   readonly rejoin: () => Promise<NodeCallParts>;
   readonly timeline: JoinTimeline;
@@ -105,9 +105,9 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
     return this.#parts.sessionId;
   }
 
-  /** Other edges that can serve the call, as of its last join. */
+  /** Other edges that can serve the call, as the present one told last. */
   get edges(): readonly string[] {
-    return this.#parts.edges;
+    return this.#parts.edges.others;
   }
 
   #listen(parts: NodeCallParts): DataSession {

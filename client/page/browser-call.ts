@@ -5,7 +5,7 @@
 import { controlRungs } from '../../tunnel-protocol/index.ts';
 import type { ControlRung, Rung } from '../../tunnel-protocol/index.ts';
 import type { JoinOptions } from '../call.ts';
-import { ControlClient, createSession, deleteSession } from '../control/index.ts';
+import { ControlClient, EdgeRing, createSession, deleteSession } from '../control/index.ts';
 import { ClientError, asClientError } from '../errors.ts';
 import { isNativeRung, planIce } from '../page-model/ice-plan.ts';
 import type { IcePlan } from '../page-model/ice-plan.ts';
@@ -122,6 +122,7 @@ class JoinAttempt {
     const rungs = controlRungsOf(this.#options);
     const control = new ControlClient({
       url: session.websocketUrl,
+      edges: new EdgeRing(session.edges),
       resumeToken: session.resumeToken,
       openSocket: openWebSocketTunnel,
       http: {

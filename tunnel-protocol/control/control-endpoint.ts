@@ -39,6 +39,8 @@ export type ControlEvent =
   | { readonly type: 'message'; readonly text: string }
   | ({ readonly type: 'round-trip' } & RoundTrip)
   | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number; readonly where: string }
+  /** Client: where else the session can be served, from now on. */
+  | { readonly type: 'edges'; readonly edges: readonly string[] }
   /** How the peer fares on the media path; `wantsAnswer`: it asks for this end's report. */
   | { readonly type: 'report'; readonly report: PathReport; readonly wantsAnswer: boolean }
   /** No frame came for `silentAfterMs`: give the connection up. Once per connection. */
@@ -281,6 +283,11 @@ export class ControlEndpoint {
           const wantsAnswer = (frame.flags & reportFlag.answer) !== 0;
           this.#events.push({ type: 'report', report: frame, wantsAnswer });
         } else this.#ignoredFrames += 1;
+        return null;
+      case 'edges':
+        // Of the edge, which does not see when the SFU node answers `open`.
+        if (this.#role === 'client') this.#events.push({ type: 'edges', edges: frame.edges });
+        else this.#ignoredFrames += 1;
         return null;
       case 'close':
         this.#events.push({

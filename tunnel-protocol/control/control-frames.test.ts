@@ -60,6 +60,19 @@ t.test('limits of signal and close', (t) => {
   t.end();
 });
 
+t.test('of a list of edges that makes no sense, as much as does is taken', (t) => {
+  const decode = (text: string) => decodeControlFrame(Uint8Array.from([0xfe, ...Buffer.from(text, 'latin1')]));
+  t.strictSame(decode(''), { type: 'edges', edges: [] });
+  t.strictSame(decode('\n\nhttps://b.example\n'), { type: 'edges', edges: ['https://b.example'] });
+  t.strictSame(decode('\xff'), { type: 'edges', edges: [] });
+  t.strictSame(decode(`${'x'.repeat(301)}\ny`), { type: 'edges', edges: ['y'] });
+  t.strictSame(decode('y\n'.repeat(99)), { type: 'edges', edges: new Array<string>(16).fill('y') });
+  const tooMany = Array.from({ length: 17 }, () => 'https://b.example');
+  t.throws(() => encodeControlFrame({ type: 'edges', edges: tooMany }), RangeError);
+  t.throws(() => encodeControlFrame({ type: 'edges', edges: ['x'.repeat(2048)] }), RangeError);
+  t.end();
+});
+
 t.test('a reason is cut at a character', (t) => {
   t.equal(clipReason('short'), 'short');
   t.equal(clipReason('x'.repeat(200)).length, 123);
@@ -83,6 +96,10 @@ const anyFrame: fc.Arbitrary<ControlFrame> = fc.oneof(
     retryAfterMs: u32,
     spreadMs: u32,
     where: fc.constantFrom('https://b.example', 'https://[2001:db8::1]:8443'),
+  }),
+  fc.record({
+    type: fc.constant('edges' as const),
+    edges: fc.array(fc.constantFrom('https://b.example', 'https://[2001:db8::1]:8443'), { maxLength: 16 }),
   }),
   fc.record({
     type: fc.constant('report' as const),
@@ -114,7 +131,7 @@ t.test('every frame survives encoding and decoding, also with bytes added behind
     fc.property(anyFrame, fc.uint8Array({ maxLength: 9 }), (frame, tail) => {
       const bytes = encodeControlFrame(frame);
       assert.deepEqual(decodeControlFrame(bytes), { ...frame });
-      if (frame.type === 'signal' || frame.type === 'close' || frame.type === 'drain') return;
+      if (['signal', 'close', 'drain', 'edges'].includes(frame.type)) return;
       assert.deepEqual(decodeControlFrame(Uint8Array.from([...bytes, ...tail])), { ...frame });
     }),
     { numRuns: 1000 },

@@ -17,6 +17,7 @@ export const controlType = {
   drain: 0xf8,
   credit: 0xf9,
   report: 0xfd,
+  edges: 0xfe,
 } as const;
 
 /** Named for a later revision; for this one they are unknown types like any other. */
@@ -75,6 +76,8 @@ export type ControlFrame =
   | { readonly type: 'close'; readonly wire: number; readonly reason: string }
   /** `where`: another edge, `https://host:port`; empty or absent: any other. */
   | { readonly type: 'drain'; readonly retryAfterMs: number; readonly spreadMs: number; readonly where?: string }
+  /** The edges that can serve the session besides this one now, `https://host:port`; a later list takes its place. */
+  | { readonly type: 'edges'; readonly edges: readonly string[] }
   /** Of the connection, not of the session: whoever ends the connection takes it. `held` is in tenths of a ms. */
   | {
       readonly type: 'credit';
@@ -98,6 +101,7 @@ export interface IgnorableFrame {
 
 const signalHeaderBytes = 6;
 const maxWhereBytes = 300;
+const maxEdges = 16;
 const closeHeaderBytes = 3;
 const reportBytes = 26;
 const utf8 = new TextEncoder();
@@ -145,6 +149,8 @@ export function decodeControlFrame(bytes: Uint8Array): ControlFrame | IgnorableF
         received: u32(bytes, 4),
         time: u32(bytes, 8),
       };
+    case controlType.edges:
+      return { type: 'edges', edges: decodeEdges(bytes.subarray(1)) };
     case controlType.report:
       if (length < reportBytes) return 'malformed';
       return {
@@ -183,6 +189,12 @@ function decodeDrain(bytes: Uint8Array): ControlFrame {
   return { type: 'drain', retryAfterMs, spreadMs, ...(where === '' ? {} : { where }) };
 }
 
+/** Not a list of edges, or one that is too long: what is understood of it. */
+function decodeEdges(bytes: Uint8Array): readonly string[] {
+  const lines = (decodeUtf8(bytes) ?? '').split('\n');
+  return lines.filter((line) => line !== '' && line.length <= maxWhereBytes).slice(0, maxEdges);
+}
+
 function decodeClose(bytes: Uint8Array): ControlFrame | ControlErrorReason {
   if (bytes.length < closeHeaderBytes) return 'malformed';
   if (bytes.length > closeHeaderBytes + controlLimits.maxReasonBytes) return 'malformed';
@@ -192,7 +204,7 @@ function decodeClose(bytes: Uint8Array): ControlFrame | ControlErrorReason {
   return reason === null ? 'malformed' : { type: 'close', wire, reason };
 }
 
-/** Fresh memory, given away. Throws RangeError for a signal payload or close reason over its limit. */
+/** Fresh memory, given away. Throws RangeError for a signal payload, a close reason or a list of edges over its limit. */
 export function encodeControlFrame(frame: ControlFrame): Uint8Array {
   switch (frame.type) {
     case 'open':
@@ -224,6 +236,13 @@ export function encodeControlFrame(frame: ControlFrame): Uint8Array {
       putU32(bytes, 4, frame.received);
       putU32(bytes, 8, frame.time);
       return bytes;
+    }
+    case 'edges': {
+      const text = utf8.encode(frame.edges.join('\n'));
+      if (frame.edges.length > maxEdges || text.length >= controlLimits.maxFrameBytes) {
+        throw new RangeError(`At most ${String(maxEdges)} edges are told`);
+      }
+      return concatBytes([Uint8Array.of(controlType.edges), text]);
     }
     case 'report': {
       const bytes = new Uint8Array(reportBytes);
