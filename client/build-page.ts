@@ -1,5 +1,5 @@
 /**
- * Builds the demo page into dist/client/page/: one bundle, one style sheet, their source maps, and what is copied.
+ * Builds the demo page and the doctor's into dist/client/page/: a bundle and a style sheet each, source maps, and what is copied.
  * Run after tsc, from anywhere: `node dist/client/build-page.js`.
  */
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ const source = fileURLToPath(new URL('../../client/page/', import.meta.url));
 const target = fileURLToPath(new URL('./page/', import.meta.url));
 /** What the page imports when it needs it, as it names it. */
 const parts = ['../control/exchange-connection.ts', './strip-view.ts', './telemetry.ts', './tunnel-media.ts'];
-const copied = ['index.html', 'icon.svg'];
+const copied = ['index.html', 'doctor.html', 'icon.svg'];
 /** What the first visit costs on a slow network; later media stacks are to be loaded when they are needed. */
 const maxEntryBytes = 40 * 1024;
 /** Of the media stack, page side and worker together. */
@@ -56,8 +56,7 @@ const common = {
   target: ['chrome110', 'firefox115', 'safari16.4'],
   logLevel: 'warning',
 } satisfies BuildOptions;
-await build({ ...common, entryPoints: [`${source}app.ts`], format: 'esm', plugins: [withoutSideEffects, partsAside] });
-for (const part of parts) {
+for (const part of ['app.ts', 'doctor.ts', ...parts]) {
   await build({
     ...common,
     entryPoints: [path.join(source, part)],
@@ -73,7 +72,7 @@ await build({
   format: 'iife',
   plugins: [withoutSideEffects],
 });
-await build({ ...common, entryPoints: [`${source}style.css`] });
+await build({ ...common, entryPoints: [`${source}style.css`, `${source}doctor.css`] });
 // The capacity planner, a page of its own.
 await build({ ...common, entryPoints: [`${source}capacity.ts`, `${source}capacity.css`], format: 'esm' });
 await copyFile(`${source}capacity.html`, `${target}capacity.html`);

@@ -1,6 +1,6 @@
 /** What page tests ask of a tab that runs the demo page. */
 import type { BrowserContext, Page } from 'playwright-core';
-import type { RungAttempt } from '../../client/index.ts';
+import type { DoctorReport, RungAttempt } from '../../client/index.ts';
 import type { ControlRung, Rung } from '../../tunnel-protocol/index.ts';
 
 /** The part of `window.sallyportCall` that tests use; `client/page` is compiled apart and cannot be imported here. */
@@ -59,6 +59,7 @@ declare global {
   // Of the page, not of this process: functions given to `evaluate` run there. Undefined before its script has run.
   var sallyportCall: PageCall | null | undefined;
   var negotiations: number;
+  var sallyportReport: DoctorReport | null | undefined;
 }
 
 /** What a browser's own ICE can end on, and what the page calls it. */
@@ -137,4 +138,13 @@ export async function expectRung(page: Page, rung: NativeRung): Promise<void> {
   await until(page, (wanted) => globalThis.sallyportCall?.rung === wanted, rung);
   await page.locator('#figure-rung', { hasText: shownAs[rung] }).waitFor();
   await page.locator(`#ladder-list [data-rung=${rung}][data-state=used]`).waitFor({ state: 'attached' });
+}
+
+/** The report of the doctor's page, once it is there. Longer than its 30 s only where the machine stands still. */
+export async function doctorReport(page: Page): Promise<DoctorReport> {
+  const report = await page.waitForFunction(() => globalThis.sallyportReport ?? null, undefined, {
+    timeout: 60_000,
+    polling: 100,
+  });
+  return (await report.jsonValue()) as DoctorReport;
 }

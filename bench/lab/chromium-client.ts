@@ -50,17 +50,28 @@ export class ChromiumClient implements ClientUnderTest {
     return new ChromiumClient(chromium, edge.url, intermediary?.proxy, script);
   }
 
-  async join(room: string, timeoutMs: number): Promise<void> {
+  /** As somebody in this network has it: with its proxy, if it has one. */
+  context(): Promise<BrowserContext> {
     const { url: server = '', ...account } = this.#proxy ?? {};
-    this.#context = await this.#chromium.context({
+    return this.#chromium.context({
       viewport: { width: 640, height: 480 },
       ...(this.#proxy === undefined ? {} : { proxy: { server, ...account } }),
     });
+  }
+
+  /** A page of the edge. */
+  async open(context: BrowserContext, pathAndQuery: string, timeoutMs: number): Promise<Page> {
+    const page = await context.newPage();
+    await page.goto(this.#url + pathAndQuery, { timeout: timeoutMs });
+    return page;
+  }
+
+  async join(room: string, timeoutMs: number): Promise<void> {
+    this.#context = await this.context();
     await this.#context.addInitScript(watchPage);
     if (this.#script !== null) await this.#context.addInitScript({ path: this.#script });
-    const page = await this.#context.newPage();
+    const page = await this.open(this.#context, `/?room=${room}&name=Client&join=1`, timeoutMs);
     this.#page = page;
-    await page.goto(`${this.#url}/?room=${room}&name=Client&join=1`, { timeout: timeoutMs });
     const joined = page.waitForFunction(() => (globalThis.sallyportCall ?? null) !== null, undefined, {
       timeout: timeoutMs,
       polling: 100,

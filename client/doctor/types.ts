@@ -15,7 +15,7 @@ export interface RungVerdict {
   readonly detail: string | null;
   /** From the beginning of the attempt until media could flow. */
   readonly joinMs: number | null;
-  /** From here to the edge and back, of test media; median. */
+  /** From here to the edge and back: of test media, the median; in a page, of ICE's checks on the path, the shortest. */
   readonly latencyMs: number | null;
   readonly bitsPerSecond: number | null;
   /** 0–1 of the test media. */

@@ -136,8 +136,10 @@ class JoinAttempt {
       preferred: rungs.find((rung) => rung === recall().carrier),
       graceMs: session.policy.sessionGraceMs,
     });
+    // What a restricted call ends on says nothing of the network.
+    const learns = this.#options.rungs === undefined;
     control.on('rung', ({ to }) => {
-      remember({ carrier: to });
+      if (learns) remember({ carrier: to });
     });
     const roster = new Roster();
     this.#cleanUp.push(control.on('event', (notice) => void roster.apply(notice)));
@@ -183,7 +185,7 @@ class JoinAttempt {
     // Where its own stack carries media, no peer connection tells.
     if (routes.active === 'tunnel') this.#reached('dtlsMs');
     this.#begin(null);
-    remember({ route: routes.active ?? '' });
+    if (learns) remember({ route: routes.active ?? '' });
     const sampler = new CallSampler(routes);
     const firstSample = await this.#unlessAborted(sampler.sample());
     routes.noteIce(firstSample.ice);

@@ -5,6 +5,8 @@ import type { ProxyOption } from '../../call.ts';
 import { systemClock } from '../../clock.ts';
 import type { ClientClock } from '../../clock.ts';
 import { adviceFor } from '../../doctor/advice.ts';
+import type { Invitation } from '../../doctor/invitation.ts';
+import { noFigures, untestedRungs } from '../../doctor/verdicts.ts';
 import type { CertificateFinding, DoctorReport, NetworkFindings, RungVerdict } from '../../doctor/types.ts';
 import { ClientError, asClientError } from '../../errors.ts';
 import { join } from '../join.ts';
@@ -13,7 +15,7 @@ import { proxyRoute } from '../proxy-route.ts';
 import { tlsTrust } from '../tls-trust.ts';
 import { probeMedia } from './probe-media.ts';
 import { invite, seeCertificate, tryIpv6, unlessAborted } from './probe-network.ts';
-import type { Invitation, SeenCertificate } from './probe-network.ts';
+import type { SeenCertificate } from './probe-network.ts';
 
 export interface DoctorOptions {
   readonly proxy?: ProxyOption;
@@ -71,7 +73,7 @@ class Doctor {
     if (this.#options.signal?.aborted === true) callOff();
     try {
       const { invitation, problem, seen, ipv6 } = await this.#look();
-      const verdicts = invitation === null ? untested(problem) : await this.#tryAll(invitation);
+      const verdicts = invitation === null ? untestedRungs(problem) : await this.#tryAll(invitation);
       const facts = {
         version: 1,
         url: this.#url.origin,
@@ -126,16 +128,8 @@ class Doctor {
   /** Both ends of a test in a room of its own. Never rejects. */
   async #tryRung(rung: Rung, { edge }: Invitation, given: Invitation | undefined): Promise<RungVerdict> {
     const { signal } = this.#deadline;
-    const nothing = {
-      code: null,
-      detail: null,
-      joinMs: null,
-      latencyMs: null,
-      bitsPerSecond: null,
-      lossFraction: null,
-    };
-    if (rung === 'turn-udp' && edge.ports.turnUdp === 0) return { ...nothing, rung, outcome: 'not-offered' };
-    if (signal.aborted) return { ...nothing, rung, outcome: 'untested', detail: 'there was no time left' };
+    if (rung === 'turn-udp' && edge.ports.turnUdp === 0) return { ...noFigures, rung, outcome: 'not-offered' };
+    if (signal.aborted) return { ...noFigures, rung, outcome: 'untested', detail: 'there was no time left' };
     this.#options.onProgress?.(`Trying ${rung}`);
     const calls: NodeCall[] = [];
     try {
@@ -150,7 +144,7 @@ class Doctor {
       const came = media.latencyMs !== null;
       const detail = came ? null : 'it connects, but media does not come through';
       return {
-        ...nothing,
+        ...noFigures,
         rung,
         ...media,
         outcome: came ? 'works' : 'blocked',
@@ -160,8 +154,8 @@ class Doctor {
     } catch (error) {
       const { code, message } = asClientError(error, 'media-unreachable');
       if (this.#deadline.signal.aborted)
-        return { ...nothing, rung, outcome: 'untested', detail: 'there was no time left' };
-      return { ...nothing, rung, outcome: 'blocked', code, detail: message };
+        return { ...noFigures, rung, outcome: 'untested', detail: 'there was no time left' };
+      return { ...noFigures, rung, outcome: 'blocked', code, detail: message };
     } finally {
       // Nothing waits for the goodbyes: the room ends by itself.
       for (const call of calls) void call.leave();
@@ -218,17 +212,4 @@ class Doctor {
     const intercepted = invitation === null ? null : !invitation.certificates.includes(fingerprint);
     return { subject, issuer, trusted, intercepted };
   }
-}
-
-function untested(problem: ClientError | null): RungVerdict[] {
-  return rungs.map((rung) => ({
-    rung,
-    outcome: 'untested',
-    code: problem?.code ?? null,
-    detail: 'the edge could not be asked',
-    joinMs: null,
-    latencyMs: null,
-    bitsPerSecond: null,
-    lossFraction: null,
-  }));
 }

@@ -2,24 +2,17 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIPv4, isIPv6 } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { CertificateFinding, EdgeFinding, Ipv6Finding } from '../../doctor/types.ts';
+import { readInvitation } from '../../doctor/invitation.ts';
+import type { Invitation } from '../../doctor/invitation.ts';
+import type { CertificateFinding, Ipv6Finding } from '../../doctor/types.ts';
 import { printable } from '../../control/problem.ts';
-import { ClientError, asClientError } from '../../errors.ts';
+import { ClientError } from '../../errors.ts';
 import { openEdgeSocket } from '../edge-socket.ts';
 import { createEdgeHttp } from '../node-fetch.ts';
 import type { EdgeHttp } from '../node-fetch.ts';
 import type { ProxyRoute } from '../proxy-route.ts';
 import { explainConnectionError } from '../tls-trust.ts';
 import type { TlsTrust } from '../tls-trust.ts';
-
-export interface Invitation {
-  readonly room: string;
-  readonly token: string;
-  readonly edge: EdgeFinding;
-  readonly certificates: readonly string[];
-  readonly seenAs: string | null;
-  readonly via: string | null;
-}
 
 export interface SeenCertificate extends Omit<CertificateFinding, 'intercepted'> {
   readonly fingerprint: string;
@@ -49,10 +42,7 @@ async function ask(url: string, http: EdgeHttp, signal: AbortSignal): Promise<In
     cache: 'no-store',
   });
   const body: unknown = await response.json();
-  if (response.status === 429)
-    throw new ClientError('edge-refused', { detail: 'too many tests from here; wait a minute' });
-  if (response.status !== 201) throw new ClientError('edge-refused', { detail: `HTTP ${String(response.status)}` });
-  return readInvitation(body);
+  return readInvitation(response.status, body);
 }
 
 /** The certificate that this side sees; null for http:// and where TLS does not come up. */
@@ -126,33 +116,6 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
       signal.removeEventListener('abort', fail);
     });
   });
-}
-
-function readInvitation(body: unknown): Invitation {
-  try {
-    const { room, token, seen, edge, certificates } = body as {
-      room: unknown;
-      token: unknown;
-      seen: Record<string, string>;
-      edge: { addresses: string[]; ports: Record<'tcp' | 'udp' | 'turnUdp', unknown> };
-      certificates: unknown[];
-    };
-    const { tcp, udp, turnUdp } = edge.ports;
-    const text = (value: string | undefined): string | null => (value ? printable(value) : null);
-    return {
-      room: String(room),
-      token: String(token),
-      edge: {
-        addresses: edge.addresses.map(printable),
-        ports: { tcp: Number(tcp), udp: Number(udp), turnUdp: Number(turnUdp) },
-      },
-      certificates: certificates.map(String),
-      seenAs: text(seen['address']),
-      via: text(seen['via']),
-    };
-  } catch (error) {
-    throw asClientError(error, 'bad-answer');
-  }
 }
 
 /** The names of a certificate are a hostile text. */
