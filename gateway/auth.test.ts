@@ -55,7 +55,8 @@ t.test('what is refused, and why', async (t) => {
     'bad identity': [await sign({ ...claims, sub: '' }), 'token-invalid'],
     'bad hidden': [await sign({ ...claims, hidden: 'yes' }), 'token-invalid'],
     recording: [await sign({ ...claims, record: true }), 'token-invalid'],
-    upstream: [await sign({ ...claims, upstream: '192.0.2.1:5000' }), 'token-invalid'],
+    upstream: [await sign({ ...claims, upstream: 'sfu.example:5000' }), 'token-invalid'],
+    'no upstream': [await sign({ ...claims, upstream: [] }), 'token-invalid'],
     'a resume token': [authority.issueResumeToken({ session: 's', room: 'r', node: 'n', epoch: 1 }), 'token-invalid'],
   };
   for (const [name, [token, code]] of Object.entries(refused)) {

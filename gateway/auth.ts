@@ -2,6 +2,7 @@
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { errors, jwtVerify, SignJWT, type JWTPayload } from 'jose';
 import type { Permission } from '../tunnel-protocol/index.ts';
+import { parseRelayAllow } from '../turn/index.ts';
 import { Problem, problem } from './problem.ts';
 import type { Secret } from './secret.ts';
 import { isName, isRoomName } from './names.ts';
@@ -18,6 +19,11 @@ export interface JoinGrant {
   readonly hidden: boolean;
   /** For a test of the network: the session ends soon, whatever happens, and few share its room. */
   readonly probe?: boolean;
+  /**
+   * Which of the SFUs of others the session may reach, as `parseRelayAllow` reads them; the tunnel goes to the first that is
+   * one address and port. Absent: all that the edge allows.
+   */
+  readonly upstream?: readonly string[];
 }
 
 export interface ResumeClaims {
@@ -34,6 +40,7 @@ export interface ResumeClaims {
 export const recommendedSecretBytes = 32;
 const maxTokenLength = 4096;
 const clockToleranceSeconds = 5;
+const maxUpstreams = 16;
 
 export class TokenAuthority {
   readonly #joinKey: KeyObject;
@@ -57,6 +64,7 @@ export class TokenAuthority {
       ...(grant.name === null ? {} : { name: grant.name }),
       ...(grant.hidden ? { hidden: true } : {}),
       ...(grant.probe === true ? { probe: true } : {}),
+      ...(grant.upstream === undefined ? {} : { upstream: [...grant.upstream] }),
     });
     if (grant.identity !== null) jwt.setSubject(grant.identity);
     return jwt
@@ -135,11 +143,29 @@ function grantOf(payload: JWTPayload): JoinGrant | Problem {
   if (record !== undefined && record !== false) {
     return problem('token-invalid', 'The token asks for recording, which is not supported yet by this version.');
   }
-  if (upstream !== undefined) {
-    return problem('token-invalid', 'The token names an upstream SFU, which is not supported yet by this version.');
-  }
+  const upstreams = typeof upstream === 'string' ? [upstream] : upstream;
+  if (upstreams !== undefined && !isUpstreamList(upstreams)) return invalid('upstream');
   const grant = { identity: sub ?? null, room, name: name ?? null, can: [...new Set(can)], hidden: hidden ?? false };
-  return probe === true ? { ...grant, probe } : grant;
+  return {
+    ...grant,
+    ...(probe === true ? { probe } : {}),
+    ...(upstreams === undefined ? {} : { upstream: upstreams }),
+  };
+}
+
+function isUpstreamList(value: unknown): value is readonly string[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > maxUpstreams) return false;
+  return value.every((entry: unknown) => typeof entry === 'string' && isUpstream(entry));
+}
+
+/** One entry, as in `SALLYPORT_RELAY_ALLOW`. */
+export function isUpstream(entry: string): boolean {
+  try {
+    parseRelayAllow(entry);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isPermission(value: unknown): value is Permission {

@@ -173,6 +173,10 @@ t.test('an SFU elsewhere needs what proves the two ends to each other', (t) => {
   t.match(faults({ ...secrets, SALLYPORT_UPSTREAM: 'trunk://sfu.example' }), [
     /^SALLYPORT_UPSTREAM: must be embedded, cluster/,
   ]);
+  const others = { SALLYPORT_UPSTREAM: 'udp', SALLYPORT_RELAY_ALLOW: '192.0.2.1:10000' };
+  t.same(faults(others), []);
+  t.match(faults({ SALLYPORT_UPSTREAM: 'udp' }), [/^SALLYPORT_UPSTREAM: is udp, which needs .*SALLYPORT_RELAY_ALLOW/]);
+  t.match(faults({ ...others, SALLYPORT_REDIS_URL: 'redis://x' }), [/^SALLYPORT_REDIS_URL: has no use/]);
   t.match(faults({ SALLYPORT_TRUNK_PORT: '7000' }), [/^SALLYPORT_TRUNK_PORT: is for SFU nodes/]);
   t.match(faults({ SALLYPORT_CLUSTER_CERT: 'c' }), [/^SALLYPORT_CLUSTER_CERT: needs CLUSTER_KEY and CLUSTER_CA/]);
   t.end();

@@ -69,7 +69,9 @@ export type UpstreamChoice =
   | { readonly kind: 'embedded' }
   /** The SFU nodes that the directory knows. */
   | { readonly kind: 'cluster' }
-  | { readonly kind: 'trunk'; readonly host: string; readonly port: number };
+  | { readonly kind: 'trunk'; readonly host: string; readonly port: number }
+  /** SFUs of others, by UDP: those of `relayAllow`, chosen by the join token. */
+  | { readonly kind: 'udp' };
 
 export interface ConfigSources {
   /** `sfu`: an SFU node without an edge; an edge if absent. */
@@ -296,12 +298,12 @@ class Reader {
 
   upstream(): UpstreamChoice {
     const text = this.text('UPSTREAM') ?? (this.text('REDIS_URL') === null ? 'embedded' : 'cluster');
-    if (text === 'embedded' || text === 'cluster') return { kind: text };
+    if (text === 'embedded' || text === 'cluster' || text === 'udp') return { kind: text };
     const authority = text.startsWith('trunk://') ? parseAuthority(text.slice('trunk://'.length)) : null;
     if (authority?.port != null) {
       return { kind: 'trunk', host: authority.host.replace(/^\[|\]$/g, ''), port: authority.port };
     }
-    this.#bad('UPSTREAM', 'must be embedded, cluster, or trunk://host:port');
+    this.#bad('UPSTREAM', 'must be embedded, cluster, udp, or trunk://host:port');
     return { kind: 'embedded' };
   }
 
@@ -340,18 +342,28 @@ class Reader {
   }
 
   /** What only several settings together can get wrong. */
-  checkCluster({ trunk, upstream, redisUrls, cluster, secret }: Config): void {
+  checkCluster({ trunk, upstream, redisUrls, cluster, secret, relayAllow }: Config): void {
     if (upstream.kind === 'cluster' && redisUrls === null) {
       this.#fault('UPSTREAM', 'is cluster, which needs SALLYPORT_REDIS_URL: SFU nodes are found there');
     }
     if (upstream.kind === 'embedded' && trunk === null && redisUrls !== null) {
       this.#fault('UPSTREAM', 'is embedded, so others cannot reach the SFU: with SALLYPORT_REDIS_URL, leave it out');
     }
-    const hasOthers = trunk !== null || upstream.kind !== 'embedded';
+    if (upstream.kind === 'udp' && relayAllow.length === 0) {
+      const example = 'SALLYPORT_RELAY_ALLOW=192.0.2.10:10000';
+      this.#fault('UPSTREAM', `is udp, which needs the addresses of the SFUs, such as ${example}`);
+    }
+    if (upstream.kind === 'udp' && redisUrls !== null) {
+      this.#fault(
+        'REDIS_URL',
+        'has no use where SALLYPORT_UPSTREAM is udp: this edge holds its sessions; leave it out',
+      );
+    }
+    const hasOthers = trunk !== null || upstream.kind === 'trunk' || upstream.kind === 'cluster';
     if (hasOthers && cluster === null) {
       this.#fault('CLUSTER_SECRET', 'is needed where edges and SFU nodes are different processes (or CLUSTER_CERT)');
     }
-    if (upstream.kind !== 'embedded' && secret === null) {
+    if ((upstream.kind === 'trunk' || upstream.kind === 'cluster') && secret === null) {
       this.#fault('SECRET', 'is needed where edges and SFU nodes are different processes');
     }
   }

@@ -31,13 +31,16 @@ import { sessionRoutes } from './sessions.ts';
 import { Telemetry } from './telemetry/index.ts';
 import { TunnelHttp } from './tunnel-http.ts';
 import { TunnelWebSocket } from './tunnel-websocket.ts';
+import { RelaySockets } from './turn-relay-sockets.ts';
 import { TurnService } from './turn-service.ts';
+import { TurnWebSocket } from './turn-websocket.ts';
 import { UdpMedia } from './udp.ts';
 import {
   EmbeddedUpstream,
   FixedLocator,
   type NodeLocator,
   TrunkUpstream,
+  UdpUpstream,
   type Upstream,
   type UpstreamEvents,
 } from './upstream/index.ts';
@@ -230,6 +233,7 @@ class EdgeProcess implements Edge {
     }
     let media: Upstream | null = null;
     let turnEnds: (sessionId: string) => void = () => undefined;
+    let allocationsOf: (sessionId: string) => number = () => 0;
     let metrics: Metrics | null = null;
     let telemetry: Telemetry | null = null;
     // After the sessions have ended.
@@ -271,6 +275,7 @@ class EdgeProcess implements Edge {
       (addresses) => {
         relayTo(addresses);
       },
+      (sessionId) => allocationsOf(sessionId),
     );
     media = upstream;
     this.#undo.push(() => upstream.close());
@@ -292,6 +297,7 @@ class EdgeProcess implements Edge {
         now,
         wallClock: Date.now,
         sessionLives: (id) => upstream.sessionLives(id),
+        peersOf: (id) => upstream.peersOf?.(id) ?? null,
       },
     );
     relayTo = (addresses) => {
@@ -301,6 +307,7 @@ class EdgeProcess implements Edge {
     turnEnds = (sessionId) => {
       turn.endSession(sessionId);
     };
+    allocationsOf = (sessionId) => turn.allocationsOf(sessionId);
     const turnUdpPort = await openTurnPort(config, (addresses, port) => turn.listenUdp(addresses, port));
     const iceTcp = new IceTcp({
       receive: (path, datagram) => {
@@ -332,6 +339,7 @@ class EdgeProcess implements Edge {
       tunnelHttp.drain(edges, spreadMs);
     };
     const refused = counters.refuse.bind(counters);
+    const turnWebSocket = new TurnWebSocket({ turn, origins, refused });
     const application = createPublicApplication({
       routes: [
         ...sessionRoutes({
@@ -361,7 +369,7 @@ class EdgeProcess implements Edge {
         }),
         ...roomsRoutes({ upstream, tokens, refused }),
       ],
-      webSockets: [tunnel],
+      webSockets: [tunnel, turnWebSocket],
       tunnelHttp,
       page,
       origins,
@@ -427,15 +435,28 @@ class EdgeProcess implements Edge {
     };
   }
 
-  /** The SFU of this process, or a trunk to one elsewhere. */
+  /** The SFU of this process, a trunk to one elsewhere, or the SFUs of others. */
   async #openUpstream(
     candidates: readonly Candidate[],
     view: NodeLocator | null,
     events: UpstreamEvents,
     nodeReached: (candidates: readonly Candidate[]) => void,
+    allocationsOf: (sessionId: string) => number,
   ): Promise<Upstream> {
-    const { edgeId, upstream, cluster } = this.#config;
+    const { edgeId, upstream, cluster, relayAllow } = this.#config;
     const log = this.#log;
+    if (upstream.kind === 'udp') {
+      const relays = new RelaySockets(this.#libc);
+      const others = new UdpUpstream(
+        { node: edgeId, allow: relayAllow, ownAddresses: localAddresses() },
+        { now, allocationsOf, events, createRelaySocket: (options) => relays.open(options) },
+      );
+      this.#repeat(tickIntervalMs, () => {
+        others.tick(now());
+      });
+      this.#undo.push(() => relays.close());
+      return others;
+    }
     const locator = upstream.kind === 'trunk' ? new FixedLocator(upstream.host, upstream.port) : view;
     if (upstream.kind !== 'embedded' && cluster !== null && locator !== null) {
       return new TrunkUpstream(

@@ -19,6 +19,7 @@ export const problems = {
   'token-expired': { status: 401, title: 'The token has expired.' },
   'room-mismatch': { status: 403, title: 'The token is for another room.' },
   'not-permitted': { status: 403, title: 'The token does not permit this.' },
+  'upstream-not-allowed': { status: 403, title: 'This edge may not reach that SFU.' },
   'origin-not-allowed': { status: 403, title: 'This web origin may not use this server.' },
   'not-found': { status: 404, title: 'There is nothing here.' },
   'session-unknown': { status: 404, title: 'This session is not known, or has ended.' },

@@ -13,7 +13,8 @@ import { emptyReply, jsonReply, Problem, problem, problemReply, type HttpReply }
 import type { RateLimiter } from './rate-limit.ts';
 import type { Route, RoutedRequest } from './router.ts';
 import { audioQuery } from './tunnel-websocket.ts';
-import { UpstreamUnavailable, type OpenedSession, type Upstream } from './upstream/index.ts';
+import { turnWebSocketPath } from './turn-websocket.ts';
+import { UpstreamNotAllowed, UpstreamUnavailable, type OpenedSession, type Upstream } from './upstream/index.ts';
 
 const maxClientTextLength = 64;
 
@@ -121,6 +122,11 @@ class Sessions {
     const { upstream, otherEdges, tokens, sessionGraceMs, turnUdpPort, turnCredentials } = this.#deps;
     const sessionId = randomBytes(16).toString('base64url');
     const identity = grant.identity ?? this.#identityBefore(wanted) ?? `guest-${randomBytes(4).toString('hex')}`;
+    if (grant.upstream !== undefined && upstream.peersOf === undefined) {
+      const sentence =
+        'The token names an SFU elsewhere, and this edge has its own; it would need SALLYPORT_UPSTREAM=udp.';
+      return this.#refuse(problem('upstream-not-allowed', sentence));
+    }
     let opened: OpenedSession;
     try {
       if (grant.probe === true && (await this.#isFullOfProbes(wanted.room))) {
@@ -133,8 +139,10 @@ class Sessions {
         name: grant.name ?? wanted.name ?? identity,
         can: grant.can,
         hidden: grant.hidden,
+        ...(grant.upstream === undefined ? {} : { upstream: grant.upstream }),
       });
     } catch (error) {
+      if (error instanceof UpstreamNotAllowed) return this.#refuse(problem('upstream-not-allowed', error.message));
       if (!(error instanceof SfuError)) return this.#unavailable(error);
       if (error.code === 'room-full') {
         return this.#refuse(problem('room-full', 'The room has as many participants as it may have.'));
@@ -154,6 +162,7 @@ class Sessions {
         audio: `wss://${authority(place)}/tunnel/v1/ws?${audioQuery}`,
         httpStream: `https://${authority(place)}/tunnel/v1/stream`,
         longPoll: `https://${authority(place)}/tunnel/v1/poll`,
+        turn: `wss://${authority(place)}${turnWebSocketPath}`,
       },
       edges: otherEdges(),
       policy: { sessionGraceMs },

@@ -11,6 +11,8 @@ import {
   type TurnLimits,
   type TurnLogger,
   type TurnServer,
+  type TurnStream,
+  type TurnStreamInput,
   type TurnTraffic,
 } from '../turn/index.ts';
 import { isWildcard } from './addresses.ts';
@@ -50,6 +52,8 @@ export interface TurnServiceDeps {
   readonly wallClock: () => number;
   /** Whether this session exists. */
   readonly sessionLives: (sessionId: string) => boolean;
+  /** Peers that a session is bound to; null: all that are allowed. */
+  readonly peersOf?: (sessionId: string) => readonly string[] | null;
 }
 
 /** Throws TurnConfigError. */
@@ -61,7 +65,7 @@ export class TurnService {
 
   constructor(config: TurnServiceConfig, deps: TurnServiceDeps) {
     const { secret, realm, sfuAddresses, ownAddresses, relayAllow, relayPorts, limits } = config;
-    const { sfu, libc, log, now, wallClock, sessionLives } = deps;
+    const { sfu, libc, log, now, wallClock, sessionLives, peersOf } = deps;
     this.#libc = libc;
     this.#relays = new RelaySockets(libc);
     this.#server = createTurnServer(
@@ -75,7 +79,15 @@ export class TurnService {
         ...(relayPorts === undefined ? {} : { relayPorts }),
         ...(limits === undefined ? {} : { limits }),
       },
-      { sfu, log, now, wallClock, sessionLives, createRelaySocket: (options) => this.#relays.open(options) },
+      {
+        sfu,
+        log,
+        now,
+        wallClock,
+        sessionLives,
+        ...(peersOf === undefined ? {} : { peersOf }),
+        createRelaySocket: (options) => this.#relays.open(options),
+      },
     );
   }
 
@@ -115,9 +127,18 @@ export class TurnService {
     serveSocket(this.#server, socket, 'turn-tls', null, remote);
   }
 
+  /** Any other connection of a client; null when there are too many. */
+  accept(stream: TurnStream): TurnStreamInput | null {
+    return this.#server.acceptStream(stream);
+  }
+
   /** SFU nodes that clients may be told of from now on. */
   addSfuAddresses(addresses: readonly TransportAddress[]): void {
     this.#server.addSfuAddresses(addresses);
+  }
+
+  allocationsOf(sessionId: string): number {
+    return this.#server.allocationsOf(sessionId);
   }
 
   endSession(sessionId: string): void {

@@ -18,6 +18,9 @@ const maxCandidates = 4;
 
 const controlMeta: SendMeta = { lane: lane.control, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
 
+/** What is counted here. */
+export type ControlCounters = Pick<SfuCounters, 'reports_in' | 'reports_out' | 'control_dropped' | 'control_errors'>;
+
 export interface ControlSessionEvents {
   /** A signalling message of the client. */
   onMessage(text: string): void;
@@ -36,14 +39,14 @@ export interface ControlSessionEvents {
 export class ControlSession {
   readonly #endpoint: ControlEndpoint;
   readonly #events: ControlSessionEvents;
-  readonly #counters: SfuCounters;
+  readonly #counters: ControlCounters;
   #path: Path | null = null;
   /** Connections that may become the one, and when each was last heard. */
   readonly #candidates = new Map<Path, number>();
   #ended = false;
   #takes = 0;
 
-  constructor(epoch: number, events: ControlSessionEvents, counters: SfuCounters, now: number) {
+  constructor(epoch: number, events: ControlSessionEvents, counters: ControlCounters, now: number) {
     this.#endpoint = new ControlEndpoint({ role: 'server', epoch, now });
     this.#events = events;
     this.#counters = counters;

@@ -4,6 +4,7 @@ import { Allocation, type DataPlane } from './allocation.ts';
 import type { Authenticated } from './authenticate.ts';
 import type { ClientLink } from './client-link.ts';
 import type { ResolvedTurnConfig } from './config.ts';
+import type { PeerRules } from './peer-policy.ts';
 import type { AllocationRecord } from './node-turn-adapter.ts';
 import { PortPool } from './port-pool.ts';
 import { Quotas } from './quotas.ts';
@@ -29,6 +30,8 @@ export interface AllocationPoolOptions {
   readonly createRelaySocket: CreateRelaySocket;
   /** False when no peer can be anybody but the SFU in this process: relayed addresses then need no socket. */
   readonly sockets: boolean;
+  /** Whom allocations of this session may reach. */
+  readonly peersOf: (sessionId: string) => PeerRules;
   readonly onClosed: (allocation: Allocation) => void;
 }
 
@@ -107,6 +110,7 @@ export class AllocationPool {
           integrityKey: auth.key,
           ...accounts,
           expiresAt,
+          peers: this.#options.peersOf(auth.user.sessionId),
         },
         this.#options.plane,
       );
@@ -135,6 +139,10 @@ export class AllocationPool {
     link.detach();
     this.#options.plane.counters.allocations_ended++;
     this.#options.onClosed(allocation);
+  }
+
+  ofSession(sessionId: string): number {
+    return this.#bySession.get(sessionId)?.size ?? 0;
   }
 
   endSession(sessionId: string): void {

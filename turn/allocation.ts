@@ -10,7 +10,7 @@ import type { ClientLink, TurnKind } from './client-link.ts';
 import { turnLifetime } from './config.ts';
 import type { TurnCounterName, TurnCounters, TurnTraffic } from './counters.ts';
 import type { AllocationRecord } from './node-turn-adapter.ts';
-import { peerVerdict, type PeerPolicy, type PeerVerdict } from './peer-policy.ts';
+import { peerVerdict, type PeerPolicy, type PeerRules, type PeerVerdict } from './peer-policy.ts';
 import type { Account } from './quotas.ts';
 import type { RelaySocket, RelayTarget } from './relay-socket.ts';
 import type { Family } from './request.ts';
@@ -61,6 +61,7 @@ export interface AllocationOptions {
   readonly user: Account;
   readonly address: Account;
   readonly expiresAt: number;
+  readonly peers: PeerRules;
 }
 
 /** Peers without a channel that are remembered; further ones are served as well, but looked up each time. */
@@ -77,6 +78,7 @@ export class Allocation {
   readonly user: Account;
   readonly address: Account;
   expiresAt: number;
+  readonly rules: PeerRules;
   socket: RelaySocket | null = null;
   readonly #plane: DataPlane;
   readonly #traffic: TurnTraffic;
@@ -98,6 +100,7 @@ export class Allocation {
     this.user = options.user;
     this.address = options.address;
     this.expiresAt = options.expiresAt;
+    this.rules = options.peers;
     this.#plane = plane;
     this.#traffic = plane.traffic[options.link.kind];
   }
@@ -317,7 +320,7 @@ export class Allocation {
       address,
       port,
       xored: new XoredPeer(address, port),
-      verdict: this.#plane.policy.verdict(address, port),
+      verdict: this.rules.verdict(address, port),
       permission: this.#permissions.get(address) ?? dead,
       channel: 0,
       channelExpiresAt: 0,

@@ -6,6 +6,8 @@ export interface BatchedStreamOptions {
   readonly kind: 'turn-tcp' | 'turn-tls';
   readonly remote: TransportAddress;
   readonly local: TransportAddress;
+  /** As {@link TurnStream.whole}. */
+  readonly whole?: boolean;
   /** The bytes are given away. */
   readonly write: (bytes: Uint8Array) => void;
   /** Bytes written that the system has not taken yet. */
@@ -22,6 +24,7 @@ export class BatchedStream implements TurnStream {
   readonly kind: 'turn-tcp' | 'turn-tls';
   readonly remote: TransportAddress;
   readonly local: TransportAddress;
+  readonly whole: boolean;
   bytes: Uint8Array = new Uint8Array(0);
   at = 0;
   readonly #options: BatchedStreamOptions;
@@ -34,6 +37,7 @@ export class BatchedStream implements TurnStream {
     this.kind = options.kind;
     this.remote = options.remote;
     this.local = options.local;
+    this.whole = options.whole === true;
     this.#options = options;
   }
 

@@ -18,6 +18,7 @@ import {
   verifyFingerprint,
   type StunErrorCode,
   type StunMessage,
+  type TransportAddress,
 } from '../tunnel-protocol/index.ts';
 import type { Allocation } from './allocation.ts';
 import type { AllocationPool } from './allocation-pool.ts';
@@ -28,7 +29,7 @@ import type { TurnCounterName, TurnCounters } from './counters.ts';
 import { hmacSha1 } from './credentials.ts';
 import type { TurnLogger } from './logger.ts';
 import { NodeTurnDispatch, type DispatchedRequest, type FiveTuple } from './node-turn-adapter.ts';
-import { peerVerdict, type PeerPolicy } from './peer-policy.ts';
+import { peerVerdict } from './peer-policy.ts';
 import type { ReplyLimiter } from './reply-limiter.ts';
 import {
   encodeCanonical,
@@ -42,7 +43,6 @@ import {
 export interface ControlPlaneOptions {
   readonly authenticator: Authenticator;
   readonly pool: AllocationPool;
-  readonly policy: PeerPolicy;
   readonly limiter: ReplyLimiter;
   readonly counters: TurnCounters;
   readonly log: TurnLogger;
@@ -257,7 +257,6 @@ export class ControlPlane {
 
   /** RFC 8656 section 10.2: all of the peers, or none. */
   #createPermission(request: DispatchedRequest, exchange: Exchange): void {
-    const { policy } = this.#options;
     const allocation = exchange.link.allocation;
     if (allocation === null) return;
     const addresses = request.peers.map(({ address }) => address);
@@ -266,7 +265,7 @@ export class ControlPlane {
         this.#refuse(exchange, stunError.peerAddressFamilyMismatch);
         return;
       }
-      if (!policy.mayPermit(address)) {
+      if (!allocation.rules.mayPermit(address)) {
         this.#refuse(exchange, stunError.forbidden);
         return;
       }
@@ -281,12 +280,11 @@ export class ControlPlane {
 
   /** RFC 8656 section 12.2. */
   #channelBind(request: DispatchedRequest, exchange: Exchange): void {
-    const { policy } = this.#options;
     const allocation = exchange.link.allocation;
     const peer = request.peers[0];
     const channel = request.channelNumber;
     if (allocation === null || peer === undefined || channel === null) return;
-    const error = this.#channelError(allocation, channel, peer.address, peer.port, policy);
+    const error = this.#channelError(allocation, channel, peer);
     if (error !== null) {
       this.#refuse(exchange, error);
       return;
@@ -295,15 +293,9 @@ export class ControlPlane {
     this.#finish(exchange, successReply(exchange.head));
   }
 
-  #channelError(
-    allocation: Allocation,
-    channel: number,
-    address: string,
-    port: number,
-    policy: PeerPolicy,
-  ): StunErrorCode | null {
+  #channelError(allocation: Allocation, channel: number, { address, port }: TransportAddress): StunErrorCode | null {
     if (familyOf(address) !== allocation.family) return stunError.peerAddressFamilyMismatch;
-    if (policy.verdict(address, port) === peerVerdict.refused) return stunError.forbidden;
+    if (allocation.rules.verdict(address, port) === peerVerdict.refused) return stunError.forbidden;
     const fit = allocation.channelFits(channel, { address, port });
     if (fit === 'conflict') return stunError.badRequest;
     const room =

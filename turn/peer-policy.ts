@@ -21,7 +21,15 @@ export interface PeerPolicyOptions {
   readonly ownAddresses: readonly string[];
 }
 
-export class PeerPolicy {
+/** What is asked of a peer, of all allocations or of those of one session. */
+export interface PeerRules {
+  /** For a peer's address and port (ChannelBind, Send, incoming datagrams). */
+  verdict(address: string, port: number): PeerVerdict;
+  /** For a permission (CreatePermission): whether any port of the address may be a peer. */
+  mayPermit(address: string): boolean;
+}
+
+export class PeerPolicy implements PeerRules {
   readonly #sfu = new Set<string>();
   readonly #exact = new Set<string>();
   /** Addresses of both sets, for permissions, which have no port. */
@@ -61,7 +69,19 @@ export class PeerPolicy {
     return this.#ranges.length === 0 && this.#exact.size === 0;
   }
 
-  /** For a peer's address and port (ChannelBind, Send, incoming datagrams). */
+  /** The same for a session that may reach no more than these, entries as {@link parseRelayAllow} takes them. */
+  narrowedTo(entries: readonly string[]): PeerRules {
+    const ranges = entries.map(parseRelayAllow);
+    const names = (address: string, port: number | null): boolean => {
+      const ip = parseIpAddress(address);
+      return ip !== null && ranges.some((range) => contains(range, ip, port));
+    };
+    return {
+      verdict: (address, port) => (names(address, port) ? this.verdict(address, port) : peerVerdict.refused),
+      mayPermit: (address) => names(address, null) && this.mayPermit(address),
+    };
+  }
+
   verdict(address: string, port: number): PeerVerdict {
     const ip = parseIpAddress(address);
     // Mapped addresses are no peers in any form: on the wire they would be IPv4, past the family's checks.
@@ -72,7 +92,6 @@ export class PeerPolicy {
     return this.#inRanges(ip, port) ? peerVerdict.allowed : peerVerdict.refused;
   }
 
-  /** For a permission (CreatePermission): whether any port of the address may be a peer. */
   mayPermit(address: string): boolean {
     const ip = parseIpAddress(address);
     if (ip === null || unmapped(ip) !== ip) return false;

@@ -100,7 +100,7 @@ class StreamClient implements TurnStreamInput {
       // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- receiving may have ended the client
       if (this.#gone) return;
     }
-    if (!splitter.failed) return;
+    if (!splitter.failed && !(this.link.whole && splitter.heldBytes > 0)) return;
     this.#options.plane.counters.streams_malformed++;
     this.end();
   }

@@ -1,4 +1,4 @@
-/** One TCP or TLS connection of a client. */
+/** One connection of a client: TCP, TLS, or something that carries whole messages, such as a WebSocket. */
 import type { TransportAddress } from '../tunnel-protocol/index.ts';
 import type { Allocation } from './allocation.ts';
 import { ClientLink } from './client-link.ts';
@@ -8,6 +8,8 @@ export interface TurnStream {
   readonly kind: 'turn-tcp' | 'turn-tls';
   readonly remote: TransportAddress;
   readonly local: TransportAddress;
+  /** Each `push` brings whole messages, so that a piece of one is an error. */
+  readonly whole?: boolean;
   /** Where the message that {@link open} made room for is to be written. */
   readonly bytes: Uint8Array;
   readonly at: number;
@@ -22,12 +24,14 @@ export interface TurnStream {
 export class StreamLink extends ClientLink {
   readonly kind: 'turn-tcp' | 'turn-tls';
   readonly padded = true;
+  readonly whole: boolean;
   readonly #stream: TurnStream;
   #closed = false;
 
   constructor(stream: TurnStream) {
     super(stream.remote, stream.local);
     this.kind = stream.kind;
+    this.whole = stream.whole === true;
     this.#stream = stream;
   }
 

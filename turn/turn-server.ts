@@ -27,6 +27,8 @@ export interface TurnDeps {
   readonly log: TurnLogger;
   /** Whether this session exists: its users' allocations live as long. */
   readonly sessionLives: (sessionId: string) => boolean;
+  /** Peers that a session is bound to among those that are allowed, as `relayAllow` has them; null or absent: all of them. */
+  readonly peersOf?: (sessionId: string) => readonly string[] | null;
   /** The SFU in this process: datagrams to `sfuAddresses` go there as paths, past the kernel. */
   readonly sfu?: { receive(path: Path, datagram: Uint8Array): void };
   /** `node:crypto`'s randomBytes unless given. */
@@ -49,6 +51,8 @@ export interface TurnServer {
   addSfuAddresses(addresses: readonly TransportAddress[]): void;
   /** Call it about once a second: expiry is as exact as this is. */
   tick(now: number): void;
+  /** How many allocations a session has. */
+  allocationsOf(sessionId: string): number;
   /** Ends all allocations of a session. */
   endSession(sessionId: string): void;
   readonly counters: TurnCounters;
@@ -103,6 +107,10 @@ class Server implements TurnServer {
       random,
       createRelaySocket: deps.createRelaySocket ?? createDgramRelaySocket,
       sockets: sfu === null || !policy.sfuOnly,
+      peersOf: (sessionId) => {
+        const peers = deps.peersOf?.(sessionId) ?? null;
+        return peers === null ? policy : policy.narrowedTo(peers);
+      },
       onClosed: (allocation) => {
         this.#control.forget(allocation);
         this.#streams.idle(allocation.link, deps.now());
@@ -115,7 +123,6 @@ class Server implements TurnServer {
         nonces: new Nonces(random(32), limits.nonceLifetimeMs),
       },
       pool: this.#pool,
-      policy,
       limiter: new ReplyLimiter(
         limits.repliesPerSecondPerPrefix,
         limits.repliesPerSecond,
@@ -154,6 +161,10 @@ class Server implements TurnServer {
 
   addSfuAddresses(addresses: readonly TransportAddress[]): void {
     this.#plane.policy.addSfu(addresses);
+  }
+
+  allocationsOf(sessionId: string): number {
+    return this.#pool.ofSession(sessionId);
   }
 
   endSession(sessionId: string): void {

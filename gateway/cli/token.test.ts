@@ -16,6 +16,7 @@ t.test('what is printed says what was asked for', async (t) => {
   const full = await claims('--room', 'r', '--identity', 'ada', '--name', 'Ada', '--publish', '--admin', '--ttl', '7d');
   t.match(full, { room: 'r', sub: 'ada', name: 'Ada', can: ['publish', 'admin'] });
   t.equal(Number(full['exp']) - Number(full['iat']), 7 * 86_400);
+  t.match(await claims('--room', 'r', '--upstream', '192.0.2.1:10000'), { upstream: ['192.0.2.1:10000'] });
   t.match(await claims('--room', '*', '--admin'), { room: '*', can: ['admin'] });
 });
 
@@ -27,6 +28,7 @@ t.test('mistakes', async (t) => {
     [['--room', 'r', '--name', 'a\nb'], /--name must be/],
     [['--room', 'r', '--ttl', 'soon'], /--ttl must be like/],
     [['--room', 'r', '--ttl', '0s'], /--ttl must be like/],
+    [['--room', 'r', '--upstream', 'sfu.example:10000'], /--upstream must be like/],
   ] as const) {
     await t.rejects(makeToken(args, environment), { name: 'UsageError', message }, args.join(' '));
   }

@@ -1,7 +1,7 @@
 /** `sallyport token`: signs a join token with the edge's secret. */
 import { parseArgs } from 'node:util';
 import type { Permission } from '../../tunnel-protocol/index.ts';
-import { permissions, TokenAuthority } from '../auth.ts';
+import { isUpstream, permissions, TokenAuthority } from '../auth.ts';
 import { isName, isRoomName } from '../names.ts';
 import { readStoredSecret } from '../stored-secret.ts';
 import { UsageError, type Command } from './command.ts';
@@ -20,6 +20,9 @@ made for itself.
   --data              may use data channels
   --admin             may list rooms, mute and kick
                       (none of these four: publish, subscribe and data)
+  --upstream <address:port>
+                      which SFU of others it is for, where the edge has SALLYPORT_UPSTREAM=udp; several times for
+                      several, and in the forms of SALLYPORT_RELAY_ALLOW. Without it, all that the edge allows
   --ttl <time>        how long it is good for: 30s, 15m, 1h, 7d; 1h if left out
   --config <file>     JSON file with settings
   --help              this text`;
@@ -48,11 +51,12 @@ export async function makeToken(args: readonly string[], environment: NodeJS.Pro
       subscribe: { type: 'boolean' },
       data: { type: 'boolean' },
       admin: { type: 'boolean' },
+      upstream: { type: 'string', multiple: true },
       ttl: { type: 'string', default: '1h' },
       config: { type: 'string' },
     },
   });
-  const { room, identity = null, name = null, ttl } = values;
+  const { room, identity = null, name = null, upstream, ttl } = values;
   if (room === undefined) throw new UsageError('say which room the token is for: --room <room>');
   const asked = permissions.filter((permission) => values[permission] === true);
   const can: readonly Permission[] = asked.length === 0 ? defaultPermissions : asked;
@@ -62,6 +66,8 @@ export async function makeToken(args: readonly string[], environment: NodeJS.Pro
   for (const [option, text] of Object.entries({ identity, name })) {
     if (text !== null && !isName(text)) throw new UsageError(`--${option} must be 1 to 64 printable characters`);
   }
+  const wrong = upstream?.find((entry) => !isUpstream(entry));
+  if (wrong !== undefined) throw new UsageError(`--upstream must be like 192.0.2.10:10000; it is "${wrong}"`);
   const seconds = parseDuration(ttl);
   const config = loadConfigOrExplain(values.config, environment);
   const secret = config.secret ?? (await readStoredSecret(config.dataDir));
@@ -70,7 +76,7 @@ export async function makeToken(args: readonly string[], environment: NodeJS.Pro
       `there is no secret to sign with: set SALLYPORT_SECRET to that of the edge, or run this in the folder where an edge has been started (looked in ${config.dataDir})`,
     );
   }
-  const grant = { identity, room, name, can, hidden: false };
+  const grant = { identity, room, name, can, hidden: false, ...(upstream === undefined ? {} : { upstream }) };
   return new TokenAuthority(secret).issueJoinToken(grant, seconds);
 }
 

@@ -2,4 +2,6 @@ export { EmbeddedUpstream } from './embedded-upstream.ts';
 export { FixedLocator } from './fixed-locator.ts';
 export { ufragPrefixOf, type NodeAddress, type NodeLocator } from './node-locator.ts';
 export { TrunkUpstream } from './trunk-upstream.ts';
-export { UpstreamUnavailable, type OpenedSession, type Upstream, type UpstreamEvents } from './upstream.ts';
+export { UdpUpstream, udpUpstreamCounts } from './udp-upstream.ts';
+export { UpstreamNotAllowed, UpstreamUnavailable } from './upstream.ts';
+export type { OpenedSession, Upstream, UpstreamEvents, UpstreamRequest } from './upstream.ts';

@@ -30,15 +30,26 @@ export class UpstreamUnavailable extends Error {
   }
 }
 
+/** The session may not reach the SFU that its token names; the message says what to do. */
+export class UpstreamNotAllowed extends Error {
+  override readonly name = 'UpstreamNotAllowed';
+}
+
+/** What a session is opened with, besides what any SFU wants to know. */
+export interface UpstreamRequest extends SessionRequest {
+  /** The SFUs of others that its token names, where it names any. */
+  readonly upstream?: readonly string[];
+}
+
 export interface OpenedSession {
   /** Which holds the session from now on. */
   readonly node: string;
   readonly epoch: number;
 }
 
-/** What is asked rejects with SfuError, or with {@link UpstreamUnavailable}. */
+/** What is asked rejects with SfuError, {@link UpstreamUnavailable} or {@link UpstreamNotAllowed}. */
 export interface Upstream {
-  openSession(request: SessionRequest): Promise<OpenedSession>;
+  openSession(request: UpstreamRequest): Promise<OpenedSession>;
   /** The client left. False: it has ended already, or was never there. */
   endSession(claims: ResumeClaims): Promise<boolean>;
   /**
@@ -49,6 +60,8 @@ export interface Upstream {
   attach(claims: ResumeClaims, path: Path): void;
   detach(path: Path): void;
   receive(path: Path, datagram: Uint8Array): void;
+  /** The SFUs of others that the session is bound to, for TURN's policy; null or absent: no such bounds. */
+  peersOf?(sessionId: string): readonly string[] | null;
   /** As far as it is known here; true where it cannot be told. */
   sessionLives(sessionId: string): boolean;
   rooms(): Promise<readonly RoomSummary[]>;
