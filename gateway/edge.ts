@@ -16,6 +16,7 @@ import { EdgeNews } from './edge-news.ts';
 import type { HttpEngine } from './engine/index.ts';
 import { IceTcp } from './ice-tcp.ts';
 import { atEndOfTurn, loadLibc, type Libc } from './libc/index.ts';
+import { nativeCiphers } from './native-ciphers.ts';
 import { adminPort, withAdvice } from './listeners.ts';
 import { localAddresses } from './local-addresses.ts';
 import { Metrics } from './metrics.ts';
@@ -474,6 +475,7 @@ class EdgeProcess implements Edge {
         endOfTurn: (run) => {
           atEndOfTurn(this.#libc, run);
         },
+        nativeCiphers: nativeCiphers(this.#libc, log),
         onRung: (move, sessionId) => {
           events.rungMoved(move, sessionId);
         },

@@ -6,7 +6,8 @@ import { isWildcard } from './addresses.ts';
 import { Admin } from './admin.ts';
 import type { Config } from './config.ts';
 import { newTraffic, type Traffic } from './counters.ts';
-import { loadLibc, type Libc } from './libc/index.ts';
+import { atEndOfTurn, loadLibc, type Libc } from './libc/index.ts';
+import { nativeCiphers } from './native-ciphers.ts';
 import { adminPort, mediaPort, trunkPort, withAdvice } from './listeners.ts';
 import { NodeLeases, RedisDirectory, type Directory } from './directory/index.ts';
 import { packageVersion } from './package-version.ts';
@@ -154,6 +155,10 @@ class NodeProcess implements SfuNode {
         now,
         random: randomBytes,
         log: this.#log,
+        endOfTurn: (run) => {
+          atEndOfTurn(libc, run);
+        },
+        nativeCiphers: nativeCiphers(libc, this.#log),
         onRung: (move, session) => server?.rungMoved(move, session),
         onSessionEnd: (session) => server?.sessionEnded(session),
         onTaken: (session, path, take) => server?.taken(session, path, take),

@@ -76,7 +76,11 @@ class SfuNode implements Sfu {
       ice: this.#ice,
       identity,
       srtpCrypto: srtpCryptoFrom(nodeCrypto),
-      batch: new SendBatch(await loadSrtpWasm(), this.#deps.endOfTurn ?? ((run) => setImmediate(run))),
+      batch: new SendBatch(
+        await loadSrtpWasm(),
+        this.#deps.endOfTurn ?? ((run) => setImmediate(run)),
+        this.#deps.nativeCiphers,
+      ),
       counters: this.#counters,
       random: this.#deps.random,
       now: this.#deps.now,

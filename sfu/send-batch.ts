@@ -1,6 +1,14 @@
 /** What one turn of the event loop sends, of all transports: written into one memory, then protected and sent key by key. */
 import { SrtpEngine, SrtpSession } from '../tunnel-protocol/index.ts';
-import type { Path, SendMeta, SrtpCounters, SrtpCrypto, SrtpKeyMaterial, SrtpWasm } from '../tunnel-protocol/index.ts';
+import type {
+  BindNativeCiphers,
+  Path,
+  SendMeta,
+  SrtpCounters,
+  SrtpCrypto,
+  SrtpKeyMaterial,
+  SrtpWasm,
+} from '../tunnel-protocol/index.ts';
 
 export interface BatchSender {
   /** Protects and sends all that it committed. */
@@ -27,8 +35,8 @@ export class SendBatch {
     this.flush();
   };
 
-  constructor(wasm: SrtpWasm, endOfTurn: EndOfTurn) {
-    this.#engine = new SrtpEngine(wasm);
+  constructor(wasm: SrtpWasm, endOfTurn: EndOfTurn, nativeCiphers: BindNativeCiphers | null = null) {
+    this.#engine = new SrtpEngine(wasm, nativeCiphers);
     this.#endOfTurn = endOfTurn;
     this.bytes = this.#engine.bytes;
   }

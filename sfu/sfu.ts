@@ -1,5 +1,5 @@
 /** The SFU's public face. A gateway talks to it through this interface alone, in this process or over a trunk. */
-import type { Path, Permission, Publication, QosEvent, Rung } from '../tunnel-protocol/index.ts';
+import type { BindNativeCiphers, Path, Permission, Publication, QosEvent, Rung } from '../tunnel-protocol/index.ts';
 
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -43,6 +43,8 @@ export interface SfuDeps {
   readonly log: Logger;
   /** Calls `run` once, when what this turn of the event loop brought was handled; `setImmediate` unless given. */
   readonly endOfTurn?: (run: () => void) => void;
+  /** Does the AES and GCM of SRTP, where there is one; `node:crypto` and WebAssembly do otherwise. */
+  readonly nativeCiphers?: BindNativeCiphers | null;
   /** For metrics. Must not throw. */
   readonly onRung?: (move: RungMove, sessionId: string) => void;
   /** A client told how its call went; checked, and bounded. Must not throw. */

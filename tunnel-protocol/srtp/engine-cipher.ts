@@ -1,7 +1,8 @@
 /** Both profiles on a {@link SrtpEngine}: what `GcmCipher` and `CounterCipher` do, in batches and without objects. */
 import { putU32, u32 } from '../bytes.ts';
 import type { SrtpCrypto } from './crypto.ts';
-import { maxEnginePacketBytes, type SrtpEngine } from './engine.ts';
+import { maxEnginePacketBytes, type EngineAes, type SrtpEngine } from './engine.ts';
+import type { NativeBlockCipher, NativeGcm } from './native-ciphers.ts';
 import {
   encryptedFlag,
   indexWordBytes,
@@ -12,10 +13,18 @@ import {
 import { rolloverCounter } from './packet-index.ts';
 import type { PacketSlab } from './packet-slab.ts';
 
-type AesBlocks = (blocks: Uint8Array) => Uint8Array;
-const rtcpContext = 64;
 const gcmTagBytes = 16;
 const counterTagBytes = 10;
+
+/** The keys of RTP, or of RTCP, of one direction. */
+interface KeyOfKind {
+  /** What does all of GCM; null: the others do. */
+  readonly native: NativeGcm | null;
+  readonly aes: EngineAes;
+  readonly blocks: NativeBlockCipher | null;
+  /** Where the hash key or the authentication key is in the engine; 0: nowhere. */
+  context: number;
+}
 
 /** What the `open` methods give is in the engine's memory, and borrowed until the next packet is opened by it. */
 export class EngineCipher implements SrtpPacketCipher {
@@ -27,32 +36,35 @@ export class EngineCipher implements SrtpPacketCipher {
   readonly #engine: SrtpEngine;
   readonly #slab: PacketSlab;
   readonly #gcm: boolean;
-  readonly #rtpAes: AesBlocks;
-  readonly #rtcpAes: AesBlocks;
+  /** Of each kind of packet, what the profile's work is done with. */
+  readonly #rtp: KeyOfKind;
+  readonly #rtcp: KeyOfKind;
   readonly #rtpSalt: Int32Array;
   readonly #rtcpSalt: Int32Array;
-  #context: number;
 
-  constructor(crypto: SrtpCrypto, keys: SrtpSessionKeys, slab: PacketSlab, engine: SrtpEngine, gcm: boolean) {
+  /** `seals`: the direction that the keys are for. */
+  constructor(
+    crypto: SrtpCrypto,
+    keys: SrtpSessionKeys,
+    slab: PacketSlab,
+    engine: SrtpEngine,
+    gcm: boolean,
+    seals: boolean,
+  ) {
     this.tagBytes = gcm ? gcmTagBytes : counterTagBytes;
     this.maxPacketBytes = maxEnginePacketBytes + indexWordBytes + this.tagBytes;
     this.#engine = engine;
     this.#slab = slab;
     this.#gcm = gcm;
-    this.#rtpAes = crypto.aesBlocks(keys.rtpKey);
-    this.#rtcpAes = crypto.aesBlocks(keys.rtcpKey);
     this.#rtpSalt = saltWords(keys.rtpSalt);
     this.#rtcpSalt = saltWords(keys.rtcpSalt);
-    this.#context = engine.takeContext();
-    this.#setKey(this.#context, this.#rtpAes, keys.rtpAuthentication);
-    this.#setKey(this.#context + rtcpContext, this.#rtcpAes, keys.rtcpAuthentication);
+    this.#rtp = keyOfKind(engine, crypto, keys.rtpKey, gcm ? null : keys.rtpAuthentication, seals);
+    this.#rtcp = keyOfKind(engine, crypto, keys.rtcpKey, gcm ? null : keys.rtcpAuthentication, seals);
   }
 
-  /** Gives back what it has in the engine. */
+  /** Gives back what it has in the engine. Idempotent. */
   close(): void {
-    if (this.#context === 0) return;
-    this.#engine.releaseContext(this.#context);
-    this.#context = 0;
+    for (const key of [this.#rtp, this.#rtcp]) closeKey(this.#engine, key);
   }
 
   /** Of a packet that stands at `at` in the engine's arena: it is sealed with the others by {@link sealQueued}. */
@@ -68,14 +80,7 @@ export class EngineCipher implements SrtpPacketCipher {
 
   /** Seals all packets in the chain, which stays as it is until {@link clearQueue}. */
   sealQueued(): void {
-    const { wasm, jobs } = this.#engine;
-    let first = this.first;
-    while (first !== -1) {
-      const stop = this.#engine.makeKeystream(this.#rtpAes, first, this.#gcm);
-      if (this.#gcm) wasm.sealGcm(this.#context, jobs, first, stop);
-      else wasm.sealCounter(this.#context, jobs, first, stop);
-      first = stop;
-    }
+    this.#seal(this.#rtp, this.first);
   }
 
   clearQueue(): void {
@@ -88,9 +93,7 @@ export class EngineCipher implements SrtpPacketCipher {
     const at = engine.scratch;
     engine.bytes.set(packet, at);
     this.#setRtpJob(0, at, packet.length, headerBytes, index);
-    engine.makeKeystream(this.#rtpAes, 0, this.#gcm);
-    if (this.#gcm) engine.wasm.sealGcm(this.#context, engine.jobs, 0, -1);
-    else engine.wasm.sealCounter(this.#context, engine.jobs, 0, -1);
+    this.#seal(this.#rtp, 0);
     return this.#copy(at, packet.length + this.tagBytes);
   }
 
@@ -99,7 +102,7 @@ export class EngineCipher implements SrtpPacketCipher {
     const length = packet.length - this.tagBytes;
     bytes.set(packet, at);
     this.#setRtpJob(0, at, length, headerBytes, index);
-    if (!this.#open(this.#rtpAes, this.#context, at + length, false)) return null;
+    if (!this.#open(this.#rtp, at + length, false)) return null;
     if (!this.#gcm) wasm.decryptCounter(this.#engine.jobs);
     return bytes.subarray(at, at + length);
   }
@@ -110,15 +113,14 @@ export class EngineCipher implements SrtpPacketCipher {
     const { length } = packet;
     bytes.set(packet, at);
     this.#setRtcpJob(at, length, index);
-    engine.makeKeystream(this.#rtcpAes, 0, this.#gcm);
-    const context = this.#context + rtcpContext;
     if (this.#gcm) {
       this.#setAssociated(at, index + encryptedFlag);
-      wasm.sealGcm(context, engine.jobs, 0, -1);
+      this.#seal(this.#rtcp, 0);
       putU32(bytes, at + length + gcmTagBytes, index + encryptedFlag);
     } else {
       putU32(bytes, at + length, index + encryptedFlag);
-      wasm.sealCounterRtcp(context, engine.jobs);
+      engine.makeKeystream(this.#rtcp.aes, 0, false);
+      wasm.sealCounterRtcp(this.#rtcp.context, engine.jobs);
     }
     return this.#copy(at, length + indexWordBytes + this.tagBytes);
   }
@@ -135,29 +137,57 @@ export class EngineCipher implements SrtpPacketCipher {
     bytes.set(packet, at);
     this.#setRtcpJob(at, length, word & 0x7fff_ffff);
     if (!this.#gcm) {
-      if (!this.#open(this.#rtcpAes, this.#context + rtcpContext, at + length + indexWordBytes, true)) return null;
+      if (!this.#open(this.#rtcp, at + length + indexWordBytes, true)) return null;
       if (encrypted) wasm.decryptCounter(this.#engine.jobs);
     } else {
       if (encrypted) this.#setAssociated(at, word);
       else this.#setClear(at, length, word);
-      if (!this.#open(this.#rtcpAes, this.#context + rtcpContext, 0, true)) return null;
+      if (!this.#open(this.#rtcp, 0, true)) return null;
     }
     return bytes.subarray(at, at + length);
   }
 
-  #setKey(context: number, aes: AesBlocks, authentication: Uint8Array): void {
-    const { scratch, bytes, wasm } = this.#engine;
-    bytes.set(this.#gcm ? aes(new Uint8Array(16)) : authentication, scratch);
-    if (this.#gcm) wasm.setHashKey(context, scratch);
-    else wasm.setMacKey(context, scratch);
-    bytes.fill(0, scratch, scratch + 20);
+  /** A chain of jobs. */
+  #seal(key: KeyOfKind, chain: number): void {
+    const engine = this.#engine;
+    const { wasm, jobs } = engine;
+    let first = chain;
+    if (key.native !== null) {
+      for (; first !== -1; first = engine.next(first)) {
+        // What was not sealed must not be sent.
+        if (!this.#runNative(key.native, first)) throw new Error('the cipher does not work');
+      }
+      return;
+    }
+    while (first !== -1) {
+      const stop = engine.makeKeystream(key.aes, first, this.#gcm);
+      if (this.#gcm) wasm.sealGcm(key.context, jobs, first, stop);
+      else wasm.sealCounter(key.context, jobs, first, stop);
+      first = stop;
+    }
   }
 
   /** Of job 0: decrypts it (GCM), or only checks its tag, which stands at `tag` (the other profile). */
-  #open(aes: AesBlocks, context: number, tag: number, rtcp: boolean): boolean {
+  #open(key: KeyOfKind, tag: number, rtcp: boolean): boolean {
+    if (key.native !== null) return this.#runNative(key.native, 0);
     const { wasm, jobs } = this.#engine;
-    this.#engine.makeKeystream(aes, 0, this.#gcm);
-    return Boolean(this.#gcm ? wasm.openGcm(context, jobs) : wasm.verifyCounter(context, jobs, tag, rtcp));
+    this.#engine.makeKeystream(key.aes, 0, this.#gcm);
+    return Boolean(this.#gcm ? wasm.openGcm(key.context, jobs) : wasm.verifyCounter(key.context, jobs, tag, rtcp));
+  }
+
+  #runNative(gcm: NativeGcm, job: number): boolean {
+    const { words, bytes, nonce } = this.#engine;
+    const word = this.#engine.jobAt(job);
+    putU32(bytes, nonce, words[word + 4] as number);
+    putU32(bytes, nonce + 4, words[word + 5] as number);
+    putU32(bytes, nonce + 8, words[word + 6] as number);
+    return gcm.run(
+      nonce,
+      words[word] as number,
+      words[word + 1] as number,
+      words[word + 2] as number,
+      words[word + 3] as number,
+    );
   }
 
   /** RFC 7714 section 8.1, RFC 3711 section 4.1.1. */
@@ -245,3 +275,51 @@ function saltWords(salt: Uint8Array): Int32Array {
   padded.set(salt);
   return Int32Array.from([0, 4, 8, 12], (at) => u32(padded, at));
 }
+
+function keyOfKind(
+  engine: SrtpEngine,
+  crypto: SrtpCrypto,
+  key: Uint8Array,
+  authentication: Uint8Array | null,
+  seals: boolean,
+): KeyOfKind {
+  const { native, bytes, scratch, wasm } = engine;
+  if (native !== null && authentication === null) {
+    return { native: seals ? native.gcmSealer(key) : native.gcmOpener(key), aes: noAes, blocks: null, context: 0 };
+  }
+  const blocks = native?.blockCipher(key) ?? null;
+  const aes = blocks ?? engineAes(engine, crypto.aesBlocks(key));
+  const context = engine.takeContext();
+  if (authentication === null) {
+    // The hash key is AES of zero (NIST SP 800-38D section 7.1).
+    bytes.fill(0, scratch, scratch + 16);
+    aes.encrypt(scratch, scratch, 16);
+    wasm.setHashKey(context, scratch);
+  } else {
+    bytes.set(authentication, scratch);
+    wasm.setMacKey(context, scratch);
+  }
+  bytes.fill(0, scratch, scratch + 20);
+  return { native: null, aes, blocks, context };
+}
+
+function closeKey(engine: SrtpEngine, key: KeyOfKind): void {
+  key.native?.close();
+  key.blocks?.close();
+  if (key.context !== 0) engine.releaseContext(key.context);
+  key.context = 0;
+}
+
+function engineAes({ bytes }: SrtpEngine, aesBlocks: (blocks: Uint8Array) => Uint8Array): EngineAes {
+  return {
+    encrypt: (from, to, length) => {
+      bytes.set(aesBlocks(bytes.subarray(from, from + length)), to);
+    },
+  };
+}
+
+const noAes: EngineAes = {
+  encrypt: () => {
+    throw new TypeError('GCM is done as a whole');
+  },
+};

@@ -1,4 +1,5 @@
 /** The memory in which packets of many keys are protected in place, and the WebAssembly that does it (`wasm/engine.ts`). */
+import type { BindNativeCiphers, NativeCiphers } from './native-ciphers.ts';
 
 /** What the compiled module exports. Whoever knows where the file is instantiates it, and gives it to {@link SrtpEngine}. */
 export interface SrtpWasm {
@@ -21,12 +22,18 @@ const jobWords = 12;
 const maxJobs = 2048;
 const chunkBytes = 131_072;
 const scratchBytes = 4096;
-/** Both hash keys, or authentication keys, of one direction. */
-const contextBytes = 128;
-const maxContexts = 65_536;
+const nonceRoom = 16;
+/** A hash key, or an authentication key. */
+const contextBytes = 64;
+const maxContexts = 131_072;
 const arenaBytes = 2_097_152;
 /** Room behind a packet for the longest tag. */
 const tagRoom = 16;
+
+/** AES of each 16 bytes, from one place of the memory to another. */
+export interface EngineAes {
+  encrypt(from: number, to: number, bytes: number): void;
+}
 
 /** The longest packet, in clear. */
 export const maxEnginePacketBytes = 2048;
@@ -46,6 +53,10 @@ export class SrtpEngine {
   readonly scratch: number;
   readonly incoming: number;
   readonly secondScratch: number;
+  /** Room for a nonce. */
+  readonly nonce: number;
+  /** What does AES instead of `SrtpCrypto`, and GCM instead of WebAssembly; null: nothing. */
+  readonly native: NativeCiphers | null;
   readonly #counters: number;
   readonly #keystream: number;
   readonly #contexts: number;
@@ -55,7 +66,7 @@ export class SrtpEngine {
   #jobCount = 1;
   #used = 0;
 
-  constructor(wasm: SrtpWasm) {
+  constructor(wasm: SrtpWasm, bindNative: BindNativeCiphers | null = null) {
     const { buffer } = wasm.memory;
     this.wasm = wasm;
     this.bytes = new Uint8Array(buffer);
@@ -66,12 +77,14 @@ export class SrtpEngine {
     this.scratch = this.#keystream + chunkBytes;
     this.incoming = this.scratch + scratchBytes;
     this.secondScratch = this.incoming + scratchBytes;
-    this.#contexts = this.secondScratch + scratchBytes;
+    this.nonce = this.secondScratch + scratchBytes;
+    this.#contexts = this.nonce + nonceRoom;
     this.#arena = this.#contexts + maxContexts * contextBytes;
     if (this.#arena + arenaBytes > buffer.byteLength) throw new RangeError('the memory is too small');
+    this.native = bindNative?.(this.bytes) ?? null;
   }
 
-  /** Room for the keys of one direction. Throws RangeError when there are 65,536 of them. */
+  /** Room for a key of RTP or RTCP in one direction. Throws RangeError when there are 131,072 of them. */
   takeContext(): number {
     const free = this.#freeContexts.pop();
     if (free !== undefined) return free;
@@ -123,10 +136,9 @@ export class SrtpEngine {
   }
 
   /** Makes keystream for a chain of jobs, as much of it as there is room for; returns the first job that got none. */
-  makeKeystream(aesBlocks: (blocks: Uint8Array) => Uint8Array, first: number, gcm: boolean): number {
-    const counters = this.#counters;
-    const length = this.wasm.fill(this.jobs, first, counters, chunkBytes, this.#keystream, gcm);
-    if (length > 0) this.bytes.set(aesBlocks(this.bytes.subarray(counters, counters + length)), this.#keystream);
+  makeKeystream(aes: EngineAes, first: number, gcm: boolean): number {
+    const length = this.wasm.fill(this.jobs, first, this.#counters, chunkBytes, this.#keystream, gcm);
+    if (length > 0) aes.encrypt(this.#counters, this.#keystream, length);
     return this.wasm.unfilled();
   }
 }

@@ -9,6 +9,7 @@ export {
   type SrtpErrorName,
 } from './errors.ts';
 export { SrtpEngine, type SrtpWasm } from './engine.ts';
+export type { BindNativeCiphers, NativeBlockCipher, NativeCiphers, NativeGcm } from './native-ciphers.ts';
 export type { SrtpKeyMaterial, SrtpProfile } from './keys.ts';
 export { PacketSlab } from './packet-slab.ts';
 export { ReplayWindow, windowVerdict, type WindowVerdict } from './replay-window.ts';

@@ -72,9 +72,9 @@ export class SrtpSession implements SrtpTransform {
       this.#local = new Cipher(crypto, local, slab);
       this.#remote = new Cipher(crypto, remote, slab);
     } else {
-      this.#queue = new EngineCipher(crypto, local, slab, engine, gcm);
+      this.#queue = new EngineCipher(crypto, local, slab, engine, gcm, true);
       this.#local = this.#queue;
-      this.#remote = new EngineCipher(crypto, remote, slab, engine, gcm);
+      this.#remote = new EngineCipher(crypto, remote, slab, engine, gcm, false);
     }
     this.#sent = new Sources(limits.sources, sendWindow);
     this.#received = new Sources(limits.sources, receiveWindow);
