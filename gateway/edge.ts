@@ -1,5 +1,5 @@
 /** The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. */
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes, randomInt, X509Certificate } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import { createTurnCredentials } from '../turn/index.ts';
@@ -220,12 +220,17 @@ class EdgeProcess implements Edge {
     let port = 0;
     const cluster = openCluster(config, {
       log,
+      secret: config.cluster?.secret ?? secret,
+      failed: (code) => {
+        counters.refuse(code);
+      },
       ...(this.#directory === undefined ? {} : { directory: this.#directory }),
       self: () => ({
         url: urlOf(config, port),
         load: this.#sessions(),
         version: packageVersion(),
         draining: this.#draining,
+        fingerprint: new X509Certificate(certificates.set.all[0].cert).fingerprint256,
       }),
     });
     if (cluster !== null) {
@@ -332,7 +337,7 @@ class EdgeProcess implements Edge {
     const otherEdges = (): readonly string[] => cluster?.view.otherEdges().map(({ url }) => url) ?? [];
     const origins = new Origins(config.origins, otherEdges);
     const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters });
-    const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, now });
+    const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, now, strays: cluster?.strays ?? null });
     this.#sendElsewhere = (spreadMs) => {
       const edges = otherEdges();
       if (edges.length === 0) return;
@@ -393,6 +398,7 @@ class EdgeProcess implements Edge {
       sfu: upstream,
       directory: cluster?.directory ?? inProcess,
       otherEdges: () => otherEdges().length,
+      forwarded: () => cluster?.strays.forwarded ?? 0,
       turn,
       iceTcp,
       demux: publicTcp.demux,

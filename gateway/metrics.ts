@@ -13,6 +13,8 @@ export interface MetricsSources {
   readonly directory: { readonly up: boolean };
   /** How many other edges the directory names. */
   readonly otherEdges: () => number;
+  /** Requests that were passed on to the edge that has their connection. */
+  readonly forwarded: () => number;
   readonly turn: {
     readonly counters: Readonly<Record<string, number>>;
     readonly traffic: Readonly<Record<string, { received: number; sent: number; dropped: number }>>;
@@ -72,7 +74,7 @@ export class Metrics {
     this.#registry.clear();
   }
 
-  #addSessions({ counters, sfu, directory, otherEdges }: MetricsSources): void {
+  #addSessions({ counters, sfu, directory, otherEdges, forwarded }: MetricsSources): void {
     const registers = [this.#registry];
     new Gauge({
       name: 'sallyport_sessions',
@@ -98,6 +100,15 @@ export class Metrics {
       registers,
       collect() {
         this.set(otherEdges());
+      },
+    });
+    new Counter({
+      name: 'sallyport_requests_forwarded_total',
+      help: 'Requests of HTTP tunnels that were passed on to the edge that has their connection',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(forwarded());
       },
     });
     new Counter({

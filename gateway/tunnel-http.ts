@@ -15,6 +15,7 @@ import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { bearerToken } from './bearer.ts';
 import { BodyCollector } from './body-collector.ts';
 import type { GatewayCounters } from './counters.ts';
+import { deferred } from './deferred-exchange.ts';
 import { hintDrain } from './drain-hint.ts';
 import type { EdgeNews } from './edge-news.ts';
 import type { ExchangeEvents, HttpExchange, Reaction, RequestHead, StreamReaction } from './engine/index.ts';
@@ -24,6 +25,7 @@ import { HttpCall } from './http-call.ts';
 import { OpenBodies, type OpenBody } from './open-bodies.ts';
 import type { Origins } from './origins.ts';
 import { attachRefusal, Problem, problem, problemReply, type HttpReply } from './problem.ts';
+import type { Strays } from './strays.ts';
 import type { Upstream } from './upstream/index.ts';
 
 const carriers: ReadonlyMap<string, ExchangeCarrier> = new Map([
@@ -44,6 +46,8 @@ export interface TunnelHttpDeps {
   readonly counters: GatewayCounters;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** Null: there are no other edges. */
+  readonly strays: Strays | null;
 }
 
 /** A request whose header was understood. */
@@ -51,6 +55,8 @@ interface Incoming {
   readonly head: RequestHead;
   readonly carrier: ExchangeCarrier;
   readonly header: ExchangeHeader;
+  /** As it came: what is passed on. Null: another edge did that already. */
+  readonly original: RequestHead | null;
 }
 
 interface Ending {
@@ -89,10 +95,12 @@ export class TunnelHttp {
   }
 
   /** Null when the path is none of these. */
-  route(head: RequestHead): Reaction | StreamReaction | null {
-    const carrier = carriers.get(head.path);
+  route(original: RequestHead): Reaction | StreamReaction | null {
+    const carrier = carriers.get(original.path);
     if (carrier === undefined) return null;
-    const { origins } = this.#deps;
+    const { origins, strays } = this.#deps;
+    const received = strays?.received(original) ?? null;
+    const head = received ?? original;
     if (!origins.allows(head)) {
       return this.#refusing(
         carrier,
@@ -112,12 +120,14 @@ export class TunnelHttp {
     if (header === null) {
       return this.#refusing(carrier, head, problem('bad-request', 'The query is not the header of an exchange.'));
     }
-    const incoming = { head, carrier, header };
+    const incoming = { head, carrier, header, original: received === null ? original : null };
     if (carrier === 'long-poll' && head.method === 'POST')
       return { stream: (exchange) => this.#post(incoming, exchange) };
     const claims = this.#sessionOf(bearerToken(head));
     if (claims instanceof Problem) return this.#refusing(carrier, head, claims);
-    return { stream: (exchange) => this.#serve(incoming, claims, exchange) };
+    return {
+      stream: (exchange) => this.#whereItIs(incoming, claims, exchange, () => this.#serve(incoming, claims, exchange)),
+    };
   }
 
   /** Tells all clients to go on at one of these edges. */
@@ -155,6 +165,27 @@ export class TunnelHttp {
     this.#book.end(session, oldest.path.connection, oldest.wire);
   }
 
+  /** Serves the request here, or has the edge do so that has its connection. */
+  #whereItIs(
+    { head, carrier, header, original }: Incoming,
+    { session }: ResumeClaims,
+    exchange: HttpExchange,
+    here: () => ExchangeEvents,
+  ): ExchangeEvents {
+    const { strays } = this.#deps;
+    const found = this.#book.find(session, header);
+    const isKnown = found !== 'new' && found !== closeCodes.idle.wire;
+    if (original === null && found instanceof ExchangePath) strays?.renew(session, header.connection, this.#deps.now());
+    if (strays === null || original === null || isKnown) return here();
+    const isFresh = found === 'new';
+    const taker = strays
+      .find(session, header.connection, isFresh)
+      .then((where) => (where === 'here' ? here : () => strays.forward(original, exchange, where)));
+    return deferred(taker, () => {
+      exchange.reply(this.#refusal(carrier, head, problem('internal', 'The request could not be placed.')));
+    });
+  }
+
   /** A GET, or a POST whose body is read as it comes. */
   #serve(incoming: Incoming, claims: ResumeClaims, exchange: HttpExchange): ExchangeEvents {
     const { head, carrier, header } = incoming;
@@ -182,8 +213,7 @@ export class TunnelHttp {
     const token = bearerToken(head);
     let claims = token === null && isText ? null : this.#sessionOf(token);
     const body = new BodyCollector();
-    let path: ExchangePath | null = null;
-    let call: HttpCall | null = null;
+    let later: ExchangeEvents | null = null;
     let over = false;
     let open: OpenBody | null = null;
     const settle = (): void => {
@@ -223,16 +253,21 @@ export class TunnelHttp {
         return;
       }
       settle();
-      call = this.#call(incoming, exchange);
-      path = this.#pathFor(incoming, claims, call);
-      path?.request(header, frames, call);
+      const admitted = claims;
+      later = this.#whereItIs(incoming, admitted, exchange, () => {
+        const call = this.#call(incoming, exchange);
+        const path = this.#pathFor(incoming, admitted, call);
+        path?.request(header, frames, call);
+        return { data: ignore, drain: ignore, aborted: () => path?.aborted(call) };
+      });
+      later.data(body.bytes, true);
     };
     return {
       data: take,
-      drain: ignore,
+      drain: () => later?.drain(),
       aborted: () => {
         settle();
-        if (call !== null) path?.aborted(call);
+        later?.aborted();
       },
     };
   }

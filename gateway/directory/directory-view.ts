@@ -10,6 +10,7 @@ export interface DirectoryViewDeps {
   readonly directory: Directory;
   /** Whose SFU nodes are preferred. */
   readonly region: string;
+  readonly edgeId: string;
   readonly edge: () => EdgeRecord;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
@@ -56,8 +57,8 @@ export class DirectoryView implements NodeLocator {
 
   /** The others that live and take sessions. */
   otherEdges(): readonly EdgeRecord[] {
-    const { id } = this.#deps.edge();
-    return this.#edges.filter((edge) => edge.id !== id && !edge.draining);
+    const { edgeId } = this.#deps;
+    return this.#edges.filter((edge) => edge.id !== edgeId && !edge.draining);
   }
 
   edge(id: string): EdgeRecord | null {

@@ -27,7 +27,8 @@ function nodeRecord(id: string, more: Partial<NodeRecord> = {}): NodeRecord {
 
 function edgeRecord(id: string): EdgeRecord {
   const url = `https://${id}.example`;
-  return { id, instance: `${id}-first`, url, region: 'here', load: 0, version: '1', draining: false };
+  const more = { region: 'here', load: 0, version: '1', draining: false, fingerprint: '', proof: '' };
+  return { id, instance: `${id}-first`, url, ...more };
 }
 
 /** Several, as several processes have them, over one and the same store. */
@@ -107,6 +108,8 @@ for (const [name, store] of [
       Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? a : b).claimConnection('s', 'c', `e${String(i)}`)),
     );
     t.equal(new Set(owners).size, 1, 'one edge has a connection, whoever asks at once');
+    t.equal(await a.findConnection('s', 'c'), owners[0]);
+    t.equal(await a.findConnection('s', 'another'), null);
   });
 
   t.test(`${name}: one room, one node, in 1,000 races`, options, async (t) => {
@@ -148,6 +151,7 @@ t.test(
     const view = new DirectoryView({
       directory,
       region: 'here',
+      edgeId: 'e1',
       edge: () => edgeRecord('e1'),
       // Always the first and the second.
       random: () => (random = random === 0 ? 0.5 : 0),
@@ -194,6 +198,7 @@ t.test('a Redis that goes away and comes back empty', { skip }, async (t) => {
   const view = new DirectoryView({
     directory: ofEdge,
     region: 'here',
+    edgeId: 'e1',
     edge: () => edgeRecord('e1'),
     random: Math.random,
   });

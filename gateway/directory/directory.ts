@@ -27,6 +27,10 @@ export interface EdgeRecord {
   readonly load: number;
   readonly version: string;
   readonly draining: boolean;
+  /** SHA-256 of its first certificate, as Node writes it: by that other edges know it. */
+  readonly fingerprint: string;
+  /** By the cluster's secret: that an edge, and nobody who can write to the directory, says so. */
+  readonly proof: string;
 }
 
 /** Who holds a room; of two that believe so after a partition, the one with the higher epoch lets go. */
@@ -89,6 +93,7 @@ export interface Directory {
   removeSession(session: string): Promise<void>;
   /** The edge that has this HTTP connection of the session: the first one that claimed it. */
   claimConnection(session: string, connection: string, edge: string): Promise<string>;
+  findConnection(session: string, connection: string): Promise<string | null>;
   close(): Promise<void>;
 }
 

@@ -103,6 +103,10 @@ export class MemoryDirectory implements Directory {
     return Promise.resolve(holder);
   }
 
+  findConnection(session: string, connection: string): Promise<string | null> {
+    return Promise.resolve(this.#get(this.#connections, `${session} ${connection}`));
+  }
+
   close(): Promise<void> {
     for (const map of [this.#nodes, this.#edges, this.#rooms, this.#sessions, this.#connections]) map.clear();
     return Promise.resolve();

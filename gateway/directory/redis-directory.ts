@@ -136,6 +136,10 @@ export class RedisDirectory implements Directory {
     return (await this.#run('claimConnection', key, [edge, directoryTimes.sessionTtlMs])) as string;
   }
 
+  findConnection(session: string, connection: string): Promise<string | null> {
+    return this.#ask(() => this.#client.get(this.#key(`connection:${session}:${connection}`)));
+  }
+
   close(): Promise<void> {
     this.#closed = true;
     this.#client.disconnect();

@@ -4,7 +4,7 @@ import type { HttpExchange } from '../engine/index.ts';
 import { problem, problemReply, type HttpReply, type Problem, type ProblemCode } from '../problem.ts';
 import { announcedBytes, downstreamHead } from './downstream-head.ts';
 import { proxyWeb, RequestSide, ResponseSide, UpstreamRequest, type ProxyError } from './proxy-sides.ts';
-import type { UpstreamAgents } from './upstream-agents.ts';
+import type { AgentKind, PinnedOptions, UpstreamAgents } from './upstream-agents.ts';
 import type { ForwardTarget, UpstreamHead } from './upstream-head.ts';
 
 export type Ending = 'answered' | 'aborted' | ProblemCode;
@@ -105,7 +105,7 @@ export class ForwardedExchange {
     const { method, path, headers } = this.#head;
     const { at, tls } = this.#target;
     const where = 'socketPath' in at ? { socketPath: at.socketPath } : { host: at.host, port: at.port };
-    const secured = tls === null ? {} : { servername: tls.serverName, ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
+    const secured = securityOf(tls);
     proxyWeb(this.#request, this.#response, {
       onReq: () => {
         const upstream = new UpstreamRequest({
@@ -115,7 +115,7 @@ export class ForwardedExchange {
           method,
           path,
           headers,
-          agent: this.#agents.agent(tls === null ? 'plain' : 'tls', fresh),
+          agent: this.#agents.agent(kindOf(tls), fresh),
           maxHeaderSize: maxHeaderBytes,
         });
         this.#upstream = upstream;
@@ -230,4 +230,16 @@ export class ForwardedExchange {
 
 function ignore(): void {
   // See the place of use.
+}
+
+function kindOf(tls: ForwardTarget['tls']): AgentKind {
+  if (tls === null) return 'plain';
+  return 'fingerprint' in tls ? 'pinned' : 'tls';
+}
+
+function securityOf(tls: ForwardTarget['tls']): Partial<PinnedOptions> & { readonly ca?: string | Buffer } {
+  if (tls === null) return {};
+  // No name is asked for: the upstream shows its first certificate, which is the one that is meant.
+  if ('fingerprint' in tls) return { servername: '', fingerprint: tls.fingerprint };
+  return { servername: tls.serverName, ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { createServer as createTlsServer } from 'node:https';
 import { readFile } from 'node:fs/promises';
 import { Server as HttpServer, type IncomingMessage } from 'node:http';
@@ -208,6 +209,22 @@ t.test('an upstream over TLS is known by its own name, not by the Host of the cl
     const other = await start(t, { ...target, tls });
     t.match(await askOver(other.session, { ':path': '/' }), { status: 502, code: 'upstream-failed' });
   }
+});
+
+t.test('an upstream that is known by its certificate alone', async (t) => {
+  const [key, cert] = await Promise.all([readFile(files.keyFile), readFile(files.certFile)]);
+  let asked = 0;
+  const server = createTlsServer({ key, cert }, (request, response) => {
+    asked++;
+    response.end(request.url);
+  });
+  const { target } = await listening(t, server);
+  const { fingerprint256 } = new X509Certificate(cert);
+  const { session } = await start(t, { ...target, tls: { fingerprint: fingerprint256 } });
+  for (const path of ['/a', '/b']) t.match(await askOver(session, { ':path': path }), { status: 200, body: path });
+  const other = await start(t, { ...target, tls: { fingerprint: fingerprint256.replaceAll('A', 'B') } });
+  t.match(await askOver(other.session, { ':path': '/' }), { status: 502, code: 'upstream-failed' });
+  t.equal(asked, 2, 'it is told nothing before');
 });
 
 t.test('limits', async (t) => {

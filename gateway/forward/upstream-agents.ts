@@ -2,17 +2,29 @@
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import { Socket } from 'node:net';
+import { PinnedAgent } from './pinned-agent.ts';
+
+export type { PinnedOptions } from './pinned-agent.ts';
+export type AgentKind = 'plain' | 'tls' | 'pinned';
 
 const maxFreeSockets = 64;
 /** Less than servers keep one: Node's five seconds, an edge's ten. */
 const freeSocketTimeoutMs = 4000;
 
 export class UpstreamAgents {
-  readonly #kept = { plain: patient(new Agent(keeping)), tls: patient(new TlsAgent(keeping)) };
-  readonly #fresh = { plain: new Agent({ keepAlive: false }), tls: new TlsAgent({ keepAlive: false }) };
+  readonly #kept = {
+    plain: patient(new Agent(keeping)),
+    tls: patient(new TlsAgent(keeping)),
+    pinned: patient(new PinnedAgent(keeping)),
+  };
+  readonly #fresh = {
+    plain: new Agent({ keepAlive: false }),
+    tls: new TlsAgent({ keepAlive: false }),
+    pinned: new PinnedAgent({ keepAlive: false }),
+  };
 
   /** `fresh`: for a connection that has served no request before, and will serve no other. */
-  agent(kind: 'plain' | 'tls', fresh: boolean): Agent {
+  agent(kind: AgentKind, fresh: boolean): Agent {
     return (fresh ? this.#fresh : this.#kept)[kind];
   }
 
@@ -29,7 +41,7 @@ export class UpstreamAgents {
   }
 
   #all(): readonly Agent[] {
-    return [this.#kept.plain, this.#kept.tls, this.#fresh.plain, this.#fresh.tls];
+    return [...Object.values(this.#kept), ...Object.values(this.#fresh)];
   }
 }
 

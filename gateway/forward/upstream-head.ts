@@ -8,9 +8,11 @@ export interface ForwardTarget {
   readonly at: { readonly host: string; readonly port: number } | { readonly socketPath: string };
   /**
    * Null: plain HTTP. The name is the one that the certificate must have; left to itself, Node's client takes it from
-   * the Host header, which here is the client's to choose.
+   * the Host header, which here is the client's to choose. A fingerprint (SHA-256, as Node writes it) stands for the
+   * certificate itself, whoever issued it and for whom.
    */
-  readonly tls: { readonly serverName: string; readonly ca?: string | Buffer } | null;
+  readonly tls:
+    { readonly serverName: string; readonly ca?: string | Buffer } | { readonly fingerprint: string } | null;
   /** How the client came, if that is known. */
   readonly clientScheme?: 'http' | 'https';
   /** Set over all others; names in lower case. */

@@ -40,6 +40,7 @@ export async function startTunnelHttpPort(
   const tokens = new TokenAuthority(new Secret('a secret of tests, with more than thirty-two bytes'));
   const counters = new GatewayCounters();
   const tunnels = new TunnelHttp({
+    strays: null,
     upstream: new EmbeddedUpstream(sfu, 'pop1'),
     tokens,
     origins: new Origins([]),
