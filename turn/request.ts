@@ -64,7 +64,7 @@ const reserveNext = 0x80;
  * RFC 8656 section 12 ends at 0x4FFF, so that ChannelData can share a port with what RFC 7983 lists. Nothing else is
  * on TURN's ports, and clients of RFC 5766 (coturn's own among them) choose from the whole of its range.
  */
-export const channelNumbers = { min: 0x4000, max: 0x7ffe } as const;
+export const channelNumbers = { min: 0x4000, max: 0x7fff } as const;
 const { badRequest } = stunError;
 
 /** Of one of the four methods; everything that depends on the message alone is checked here. */

@@ -9,7 +9,7 @@ import { summarize } from '../harness/statistics.ts';
 import { startWorker } from '../harness/worker-process.ts';
 import { coturnMissing, startCoturn } from './coturn.ts';
 import type { LoadReading } from './load.ts';
-import type { LoadCredentials, LoadTarget, LoadTransport } from './load-client.ts';
+import { loadTransports, type LoadCredentials, type LoadTarget, type LoadTransport } from './load-client.ts';
 import { measureLoss } from './loss.ts';
 import { processCpuUs } from './process-cpu.ts';
 import type { TurnServerPorts } from './server.ts';
@@ -24,7 +24,6 @@ const windowMs = 1000;
 const maxLostShare = 0.02;
 const maxAttempts = 4;
 const settleMs = 300;
-const transports: readonly LoadTransport[] = ['udp', 'tcp', 'tls'];
 
 export async function benchTurn({ runs, progress }: BenchOptions): Promise<readonly Figure[]> {
   const missing = coturnMissing();
@@ -40,7 +39,7 @@ export async function benchTurn({ runs, progress }: BenchOptions): Promise<reado
     const ours = (await server.call('start', { relayAllow })) as TurnServerPorts;
     const figures: Figure[] = [];
     for (const way of ['relay', 'short-cut'] as const) {
-      for (const transport of transports) {
+      for (const transport of loadTransports) {
         for (const bytes of sizes) figures.push(...(await measure(way, transport, bytes)));
       }
     }

@@ -19,7 +19,8 @@ import {
   type TransportAddress,
 } from '../../tunnel-protocol/index.ts';
 
-export type LoadTransport = 'udp' | 'tcp' | 'tls';
+export const loadTransports = ['udp', 'tcp', 'tls'] as const;
+export type LoadTransport = (typeof loadTransports)[number];
 
 export interface LoadCredentials {
   readonly username: string;
