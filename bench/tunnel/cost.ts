@@ -8,8 +8,7 @@ import type { BenchOptions } from '../benches.ts';
 import { figure, type Figure } from '../harness/result-file.ts';
 import { summarize } from '../harness/statistics.ts';
 import { startWorker, type WorkerProcess } from '../harness/worker-process.ts';
-import type { TunnelLoadOrder, TunnelLoadReading } from './load.ts';
-import type { TunnelServerReading } from './server.ts';
+import { Crowd, type TunnelShape } from './crowd.ts';
 
 const sessions = 50;
 const datagramsPerMessage = 8;
@@ -22,14 +21,6 @@ const durationMs = 2500;
 const warmUpMs = 8000;
 const sizes = [100, 1200];
 const soakBytes = 1200;
-/** Without another datagram, after which no more will come. */
-const settleMs = 100;
-
-interface Shape {
-  readonly bytes: number;
-  readonly count: number;
-  readonly intervalMs: number;
-}
 
 export async function measureCost({ runs, progress, soakSeconds }: BenchOptions): Promise<readonly Figure[]> {
   const server = startWorker(new URL('./server.js', import.meta.url), 0);
@@ -37,7 +28,7 @@ export async function measureCost({ runs, progress, soakSeconds }: BenchOptions)
   const crowd = new Crowd(server, loads);
   try {
     const figures: Figure[] = [];
-    await crowd.connect();
+    await crowd.connect(sessions);
     progress('warming up');
     for (const bytes of sizes) {
       const shape = { bytes, count: datagramsPerMessage, intervalMs: busyIntervalMs };
@@ -62,7 +53,7 @@ export async function measureCost({ runs, progress, soakSeconds }: BenchOptions)
 async function measure(
   crowd: Crowd,
   prefix: string,
-  shape: Shape,
+  shape: TunnelShape,
   runs: number,
   progress: (text: string) => void,
 ): Promise<Figure[]> {
@@ -96,77 +87,4 @@ async function measureHeap(crowd: Crowd, server: WorkerProcess, soakMs: number):
   const after = (await server.call('heap')) as number;
   const unit = `KiB of heap more after ${String(soakMs / 1000)} s`;
   return figure('tunnel.websocket.heap_growth_kib', unit, summarize([(after - before) / 1024]));
-}
-
-/** The edge, and the clients that are spread over processes. */
-class Crowd {
-  readonly #server: WorkerProcess;
-  readonly #loads: readonly WorkerProcess[];
-
-  constructor(server: WorkerProcess, loads: readonly WorkerProcess[]) {
-    this.#server = server;
-    this.#loads = loads;
-  }
-
-  async connect(): Promise<void> {
-    const url = await this.#server.call('start');
-    const share = sessions / this.#loads.length;
-    for (const load of this.#loads) await load.call('connect', { url, sessions: share, credits: true });
-  }
-
-  /** CPU µs of the edge per datagram that the clients sent. */
-  async up(shape: Shape, ms: number): Promise<number> {
-    await this.#server.call('begin');
-    const sent = await this.#send(shape, ms);
-    // What the sockets still hold arrives within one more call to the server.
-    await this.#server.call('tunnels');
-    const reading = (await this.#server.call('end')) as TunnelServerReading;
-    if (reading.received < sent * 0.99) throw new Error(`only ${String(reading.received)} of ${String(sent)} arrived`);
-    return reading.cpuUs / reading.received;
-  }
-
-  async down(shape: Shape, ms: number): Promise<{ cpuUs: number; overheadBytes: number }> {
-    for (const load of this.#loads) await load.call('reset');
-    await this.#server.call('begin');
-    await this.#server.call('startSending', shape);
-    await pause(ms);
-    await this.#server.call('stopSending');
-    const { bytes, datagrams } = await this.#settled();
-    const reading = (await this.#server.call('end')) as TunnelServerReading;
-    // By what has arrived: what the queue dropped because a client was slow has cost less.
-    return { cpuUs: reading.cpuUs / datagrams, overheadBytes: bytes / datagrams - shape.bytes };
-  }
-
-  /** What the clients have got, once nothing more comes. */
-  async #settled(): Promise<{ bytes: number; datagrams: number }> {
-    for (let before = -1; ;) {
-      const readings = (await Promise.all(this.#loads.map((load) => load.call('received')))) as TunnelLoadReading[];
-      const datagrams = readings.reduce((total, each) => total + each.receivedDatagrams, 0);
-      const bytes = readings.reduce((total, each) => total + each.receivedBytes, 0);
-      if (datagrams === before) return { bytes, datagrams };
-      before = datagrams;
-      await pause(settleMs);
-    }
-  }
-
-  async both(shape: Shape, ms: number): Promise<void> {
-    await this.#server.call('startSending', shape);
-    await this.#send(shape, ms);
-    await this.#server.call('stopSending');
-  }
-
-  async close(): Promise<void> {
-    for (const load of this.#loads) await load.call('close');
-    await this.#server.call('stop');
-  }
-
-  async #send(shape: Shape, ms: number): Promise<number> {
-    const order: TunnelLoadOrder = { ...shape, durationMs: ms };
-    const sent = await Promise.all(this.#loads.map((load) => load.call('send', order, ms * 2 + 30_000)));
-    return (sent as number[]).reduce((total, each) => total + each, 0);
-  }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -8,21 +8,15 @@ import { against, figure, type Figure } from '../harness/result-file.ts';
 import { summarize } from '../harness/statistics.ts';
 import { startWorker } from '../harness/worker-process.ts';
 import { coturnMissing, startCoturn } from './coturn.ts';
-import type { LoadReading } from './load.ts';
 import { loadTransports, type LoadCredentials, type LoadTarget, type LoadTransport } from './load-client.ts';
 import { measureLoss } from './loss.ts';
-import { processCpuUs } from './process-cpu.ts';
+import { relayedPacketUs } from './relayed-packet.ts';
 import type { TurnServerPorts } from './server.ts';
 
 const host = '127.0.0.1';
 const clients = 40;
-const intervalMs = 5;
 const bursts = [1, 8];
 const sizes = [172, 1000];
-const windowMs = 1000;
-/** Windows in which more is lost say nothing about cost. */
-const maxLostShare = 0.02;
-const maxAttempts = 4;
 const settleMs = 300;
 
 export async function benchTurn({ runs, progress }: BenchOptions): Promise<readonly Figure[]> {
@@ -68,8 +62,8 @@ export async function benchTurn({ runs, progress }: BenchOptions): Promise<reado
           progress(
             `${id}, bursts of ${String(burst)}, ${run === 0 ? 'warm-up' : `run ${String(run)} of ${String(runs)}`}`,
           );
-          const mine = await window('ours', [server.pid], bytes, burst);
-          const their = await window('coturn', both, bytes, burst);
+          const mine = await relayedPacketUs(load, { name: 'ours', pids: [server.pid], bytes, burst }, progress);
+          const their = await relayedPacketUs(load, { name: 'coturn', pids: both, bytes, burst }, progress);
           if (run === 0) continue;
           cost.ours.push(mine);
           cost.coturn.push(their);
@@ -98,22 +92,4 @@ export async function benchTurn({ runs, progress }: BenchOptions): Promise<reado
     await load.call('introduce', name);
     await new Promise((resolve) => setTimeout(resolve, settleMs));
   }
-
-  /** CPU µs of the processes per packet that went through, there and back. */
-  async function window(name: string, pids: readonly number[], bytes: number, burst: number): Promise<number> {
-    const shape = { bytes, burst, intervalMs: intervalMs * burst, durationMs: windowMs };
-    for (let attempt = 1; ; attempt++) {
-      const before = cpuOf(pids);
-      const { sent, received } = (await load.call('send', { name, shape })) as LoadReading;
-      const used = cpuOf(pids) - before;
-      // More than was sent is the rest of a window before.
-      if (Math.abs(sent - received) <= sent * maxLostShare) return used / (sent + received);
-      if (attempt === maxAttempts) throw new Error(`${name} lost ${String(sent - received)} of ${String(sent)}`);
-      progress(`${name} lost ${String(sent - received)} of ${String(sent)}: again`);
-    }
-  }
-}
-
-function cpuOf(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + processCpuUs(pid), 0);
 }

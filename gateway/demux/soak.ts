@@ -1,5 +1,5 @@
 /**
- * `node dist/gateway/demux/soak.js [count] [method]`: that many connections of each kind, cut in each of their stages in
+ * `node dist/gateway/demux/soak.js [count] [method] [kind …]`: that many connections of each kind, cut in each of their stages in
  * turn, then the number of open descriptors, of this process that is client and server, against what it was before.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -36,21 +36,23 @@ interface Kind {
 }
 
 const httpRequest = Buffer.from('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+const plainKind = (name: string, opening: Buffer): Kind => ({ name, opening, request: null });
 const tlsKind = async (name: string, alpn: readonly string[], request: Buffer | 'h2'): Promise<Kind> => {
   const opening = await captureHello(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] });
   return { name, opening, alpn, request };
 };
 
-const kinds: readonly Kind[] = [
-  { name: 'plain-http', opening: httpRequest, request: null },
-  { name: 'turn-tcp', opening: stunRequest, request: null },
-  { name: 'ice-tcp', opening: iceFrame, request: null },
-  { name: 'garbage', opening: Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'), request: null },
+const only = process.argv.slice(4);
+const kinds = [
+  plainKind('plain-http', httpRequest),
+  plainKind('turn-tcp', stunRequest),
+  plainKind('ice-tcp', iceFrame),
+  plainKind('garbage', Buffer.from('SSH-2.0-OpenSSH_9.2\r\n')),
   await tlsKind('tls-http1', ['http/1.1'], httpRequest),
   await tlsKind('tls-h2', ['h2'], 'h2'),
   await tlsKind('tls-http1-late', [], httpRequest),
   await tlsKind('turn-tls', [], allocateRequest),
-];
+].filter(({ name }) => only.length === 0 || only.includes(name));
 
 /** Of a connection without TLS; with TLS there are three more: after the handshake, in the request, and to the end. */
 const plainStages = ['connected', 'one byte', 'half of the opening', 'the whole opening', 'to the end'] as const;
@@ -123,7 +125,14 @@ async function runTls(client: Client, kind: Kind, request: Buffer | 'h2', stage:
     ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
   });
   socket.on('error', () => undefined);
-  await once(socket, 'secureConnect');
+  try {
+    await once(socket, 'secureConnect');
+  } catch (error) {
+    print(`${kind.name}, ${stage}: ${String(error)}; ${JSON.stringify(demux.counters)}`);
+    note(false);
+    await client.ended;
+    return;
+  }
   if (stage === 'secured') {
     await cut(client, turn);
   } else if (request === 'h2') {
