@@ -159,6 +159,8 @@ export interface CallEvents<Track> {
    * by itself. In Node, where whoever made the track encodes it, this is for the encoder.
    */
   layers: readonly LayerWatch[];
+  /** The room is recorded from now on, or no longer; `fault` is why it ended by itself. */
+  recording: { readonly active: boolean; readonly fault: string | null };
   /** The control channel lost its connection, or has one again. Media on another connection goes on. */
   control: { readonly connected: boolean };
   /** The control channel is on another tunnel than before. */
@@ -226,6 +228,8 @@ export interface Call<Track = unknown> extends EventSource<CallEvents<Track>> {
   /** The others in the room. */
   readonly participants: readonly ParticipantInfo[];
   readonly slots: readonly SlotAssignment[];
+  /** Whether the room is recorded. */
+  readonly recording: boolean;
   /** The tracks of the slots that are alive already; later ones come by `track`. */
   readonly tracks: readonly TrackEvent<Track>[];
   readonly closed: boolean;

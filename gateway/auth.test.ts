@@ -54,7 +54,7 @@ t.test('what is refused, and why', async (t) => {
     'bad name': [await sign({ ...claims, name: 'a\u0000b' }), 'token-invalid'],
     'bad identity': [await sign({ ...claims, sub: '' }), 'token-invalid'],
     'bad hidden': [await sign({ ...claims, hidden: 'yes' }), 'token-invalid'],
-    recording: [await sign({ ...claims, record: true }), 'token-invalid'],
+    recording: [await sign({ ...claims, record: 'yes' }), 'token-invalid'],
     upstream: [await sign({ ...claims, upstream: 'sfu.example:5000' }), 'token-invalid'],
     'no upstream': [await sign({ ...claims, upstream: [] }), 'token-invalid'],
     'a resume token': [authority.issueResumeToken({ session: 's', room: 'r', node: 'n', epoch: 1 }), 'token-invalid'],

@@ -17,6 +17,8 @@ export interface JoinGrant {
   readonly name: string | null;
   readonly can: readonly Permission[];
   readonly hidden: boolean;
+  /** The room is recorded from when this one joins. */
+  readonly record?: boolean;
   /** For a test of the network: the session ends soon, whatever happens, and few share its room. */
   readonly probe?: boolean;
   /**
@@ -63,6 +65,7 @@ export class TokenAuthority {
       can: [...grant.can],
       ...(grant.name === null ? {} : { name: grant.name }),
       ...(grant.hidden ? { hidden: true } : {}),
+      ...(grant.record === true ? { record: true } : {}),
       ...(grant.probe === true ? { probe: true } : {}),
       ...(grant.upstream === undefined ? {} : { upstream: [...grant.upstream] }),
     });
@@ -140,14 +143,13 @@ function grantOf(payload: JWTPayload): JoinGrant | Problem {
   if (typeof room !== 'string' || !(everyRoom || isRoomName(room))) return invalid('room');
   if (hidden !== undefined && typeof hidden !== 'boolean') return invalid('hidden');
   if (probe !== undefined && typeof probe !== 'boolean') return invalid('probe');
-  if (record !== undefined && record !== false) {
-    return problem('token-invalid', 'The token asks for recording, which is not supported yet by this version.');
-  }
+  if (record !== undefined && typeof record !== 'boolean') return invalid('record');
   const upstreams = typeof upstream === 'string' ? [upstream] : upstream;
   if (upstreams !== undefined && !isUpstreamList(upstreams)) return invalid('upstream');
   const grant = { identity: sub ?? null, room, name: name ?? null, can: [...new Set(can)], hidden: hidden ?? false };
   return {
     ...grant,
+    ...(record === true ? { record } : {}),
     ...(probe === true ? { probe } : {}),
     ...(upstreams === undefined ? {} : { upstream: upstreams }),
   };

@@ -1,5 +1,6 @@
 /** The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. */
 import { randomBytes, randomInt, X509Certificate } from 'node:crypto';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import { createTurnCredentials } from '../turn/index.ts';
@@ -26,6 +27,7 @@ import { createPublicApplication } from './public-application.ts';
 import { packageVersion } from './package-version.ts';
 import { PublicPort } from './public-port.ts';
 import { RateLimiter, type RateLimit } from './rate-limit.ts';
+import { FolderStore } from './recording/index.ts';
 import { roomsRoutes } from './rooms-api.ts';
 import type { Secret } from './secret.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -482,6 +484,7 @@ class EdgeProcess implements Edge {
           atEndOfTurn(this.#libc, run);
         },
         nativeCiphers: nativeCiphers(this.#libc, log),
+        recording: { store: new FolderStore(path.join(this.#config.dataDir, 'recordings')), wallClock: Date.now },
         onRung: (move, sessionId) => {
           events.rungMoved(move, sessionId);
         },

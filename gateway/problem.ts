@@ -35,6 +35,7 @@ export const problems = {
   draining: { status: 503, title: 'This edge takes no new sessions; use another one.' },
   'room-full': { status: 503, title: 'The room is full.' },
   'upstream-unavailable': { status: 503, title: 'No SFU can be reached just now.' },
+  'recording-unavailable': { status: 503, title: 'There is nowhere to put recordings.' },
   'upstream-busy': { status: 503, title: 'The servers behind this one are busy.' },
   'upstream-timeout': { status: 504, title: 'The server behind this one does not answer.' },
 } as const satisfies Record<string, ProblemEntry>;

@@ -30,17 +30,20 @@ export function roomsRoutes(deps: RoomsApiDeps): readonly Route[] {
       return problemReply(outcome);
     };
 
-  const onParticipant = (action: (room: string, participant: string, body: Uint8Array) => Promise<Problem | null>) =>
-    asAdmin(async ({ params, body }, covers) => {
-      const { room = '', id = '' } = params;
+  const onRoom = (action: (room: string, request: RoutedRequest) => Promise<HttpReply | Problem>) =>
+    asAdmin(async (request, covers) => {
+      const { room = '' } = request.params;
       if (!covers(room)) return problem('not-permitted', 'The token is for another room.');
       try {
-        return (await action(room, id, body)) ?? emptyReply;
+        return await action(room, request);
       } catch (error) {
-        if (error instanceof SfuError) return problem('not-found', error.message);
-        throw error;
+        if (!(error instanceof SfuError)) throw error;
+        return problem(error.code === 'recording-unavailable' ? error.code : 'not-found', error.message);
       }
     });
+
+  const onParticipant = (action: (room: string, participant: string, body: Uint8Array) => Promise<Problem | null>) =>
+    onRoom(async (room, { params, body }) => (await action(room, params['id'] ?? '', body)) ?? emptyReply);
 
   return [
     {
@@ -60,6 +63,21 @@ export function roomsRoutes(deps: RoomsApiDeps): readonly Route[] {
         if (!covers(name)) return problem('not-permitted', 'The token is for another room.');
         const room: RoomSummary | undefined = await upstream.room(name);
         return room === undefined ? problem('not-found', 'Nobody is in a room of this name.') : jsonReply(200, room);
+      }),
+    },
+    {
+      method: 'POST',
+      pattern: '/v1/rooms/:room/recording',
+      maxBodyBytes: maxJsonBytes,
+      handle: onRoom(async (room) => jsonReply(200, await upstream.startRecording(room))),
+    },
+    {
+      method: 'DELETE',
+      pattern: '/v1/rooms/:room/recording',
+      maxBodyBytes: 0,
+      handle: onRoom(async (room) => {
+        if (await upstream.stopRecording(room)) return emptyReply;
+        return problem('not-found', 'The room is not being recorded.');
       }),
     },
     {

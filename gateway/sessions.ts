@@ -140,6 +140,7 @@ class Sessions {
         can: grant.can,
         hidden: grant.hidden,
         ...(grant.upstream === undefined ? {} : { upstream: grant.upstream }),
+        ...(grant.record === true ? { record: true } : {}),
       });
     } catch (error) {
       if (error instanceof UpstreamNotAllowed) return this.#refuse(problem('upstream-not-allowed', error.message));

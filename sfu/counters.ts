@@ -56,6 +56,9 @@ export const sfuCounts = {
   streams_latched: 'SSRCs of publishers recognised',
   streams_replaced: 'SSRCs that took the place of another of the same layer',
   streams_refused: 'SSRCs not taken because another one of the same layer still flows',
+  recordings_started: 'rooms whose recording began',
+  recordings_ended: 'recordings that ended, for whatever reason',
+  recordings_failed: 'recordings that ended because they could not be written',
   internal_errors: 'datagrams whose handling threw: bugs',
 } as const;
 export type SfuCounters = Record<keyof typeof sfuCounts, number>;

@@ -8,8 +8,18 @@ import { SfuError } from './errors.ts';
 import { IceLite } from './ice/index.ts';
 import { Participant } from './participant.ts';
 import type { ParticipantDeps } from './participant.ts';
+import { RoomRecorder } from './room-recorder.ts';
 import { Room } from './room.ts';
-import type { Candidate, EndReason, RoomSummary, SessionRequest, Sfu, SfuConfig, SfuDeps } from './sfu.ts';
+import type {
+  Candidate,
+  EndReason,
+  RecordingSummary,
+  RoomSummary,
+  SessionRequest,
+  Sfu,
+  SfuConfig,
+  SfuDeps,
+} from './sfu.ts';
 import { SendBatch } from './send-batch.ts';
 import { handleSignal } from './signalling.ts';
 import { loadSrtpWasm } from './srtp-wasm.ts';
@@ -51,6 +61,7 @@ class SfuNode implements Sfu {
   readonly #rooms = new Map<string, Room>();
   /** Who is on the other end of a control connection. */
   readonly #attached = new Map<Path, Session>();
+  readonly #recorder: RoomRecorder;
   #participantDeps: ParticipantDeps | null = null;
   #timer: NodeJS.Timeout | null = null;
   #iceTickedAt = -Infinity;
@@ -63,6 +74,7 @@ class SfuNode implements Sfu {
       nodeCrypto.createHmac('sha1', key).update(data).digest();
     const { ufragPrefix = '' } = config;
     this.#ice = new IceLite({ random: deps.random, hmacSha1, ufragPrefix }, this.#counters.ice);
+    this.#recorder = new RoomRecorder(deps, this.#counters.sfu);
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -117,7 +129,15 @@ class SfuNode implements Sfu {
             this.#endRoom(room, participant);
           };
           const { onTelemetry } = this.#deps;
-          handleSignal({ counters, end, endRoom, onTelemetry }, room, participant, text, deps.now());
+          const recorder = this.#recorder;
+          const recording = {
+            canRecord: recorder.isAvailable,
+            startRecording: (by: 'admin' | 'token') => {
+              recorder.begin(room, by);
+            },
+            stopRecording: () => recorder.stop(room, 'admin'),
+          };
+          handleSignal({ counters, end, endRoom, onTelemetry, ...recording }, room, participant, text, deps.now());
         },
         onReport: () => participant.report(deps.now()),
         onOpen: () => {
@@ -188,7 +208,10 @@ class SfuNode implements Sfu {
     const now = this.#deps.now();
     this.#sessions.delete(sessionId);
     room.leave(participant, now);
-    if (room.sessions.size === 0) this.#rooms.delete(room.name);
+    if (room.sessions.size === 0) {
+      this.#recorder.stop(room, reason === 'shutdown' ? 'shutdown' : 'room-ended');
+      this.#rooms.delete(room.name);
+    }
     participant.closeTransports(now);
     const path = participant.control.path;
     participant.control.close(closeCodeOfEnd[reason], now);
@@ -230,6 +253,18 @@ class SfuNode implements Sfu {
     this.#endRoom(room, null);
   }
 
+  async startRecording(name: string, by: 'admin' | 'api' | 'token'): Promise<RecordingSummary> {
+    const room = this.#rooms.get(name);
+    if (room === undefined) throw new SfuError('unknown-room');
+    return this.#recorder.start(room, by);
+  }
+
+  stopRecording(name: string, by: 'admin' | 'api'): boolean {
+    const room = this.#rooms.get(name);
+    if (room === undefined) throw new SfuError('unknown-room');
+    return this.#recorder.stop(room, by);
+  }
+
   sessionsByRung(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
     for (const { participant } of this.#sessions.values()) {
@@ -239,13 +274,13 @@ class SfuNode implements Sfu {
     return counts;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     for (const sessionId of [...this.#sessions.keys()]) this.endSession(sessionId, 'shutdown');
     if (this.#participantDeps !== null) this.#deps.log.info({ nodeId: this.#config.nodeId }, 'sfu stopped');
     this.#participantDeps = null;
-    return Promise.resolve();
+    await this.#recorder.close();
   }
 
   #receive(path: Path, datagram: Uint8Array, now: number): void {

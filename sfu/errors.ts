@@ -9,6 +9,7 @@ export const sfuErrors = {
   'unknown-room': 'There is no room with this name.',
   'unknown-participant': 'There is no participant with this id in the room.',
   'unknown-source': 'The participant does not publish this source.',
+  'recording-unavailable': 'There is nowhere to put recordings.',
 } as const;
 export type SfuErrorCode = keyof typeof sfuErrors;
 
@@ -33,6 +34,8 @@ export const signalErrors = {
   'unknown-transport': 'There is no transport with this fingerprint that media could take.',
   'unknown-source': 'This source is not published.',
   'unknown-participant': 'There is no such participant in the room.',
+  'recording-unavailable': 'This server has nowhere to put recordings.',
+  'not-recorded': 'The room is not being recorded.',
   'too-many-requests': 'Requests come faster than a session may make them; wait a second.',
 } as const;
 export type SignalErrorCode = keyof typeof signalErrors;

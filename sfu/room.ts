@@ -12,6 +12,7 @@ import { ActiveSpeaker } from './active-speaker.ts';
 import type { Voice } from './active-speaker.ts';
 import type { Track } from './forward/index.ts';
 import type { Participant } from './participant.ts';
+import type { RoomRecording } from './recording/index.ts';
 import type { RoomSummary } from './sfu.ts';
 import { emptySlotPlan, planSlots, sameSlotPlan, slotAssignments, stageOf } from './slots.ts';
 import type { Shown, ShownVideo, SlotPerson, Stage } from './slots.ts';
@@ -42,6 +43,7 @@ export class Room {
   readonly #news = new Map<string, News>();
   readonly #tellBudget: TokenBucket;
   readonly #speaker = new ActiveSpeaker();
+  #recording: RoomRecording | null = null;
   /** Numbers publications, so that the newest can be told. */
   #order = 0;
   /** Places must be planned anew. */
@@ -62,7 +64,32 @@ export class Room {
       rung,
       publications: info.publications,
     }));
-    return { room: this.name, participants };
+    const { recording } = this;
+    return {
+      room: this.name,
+      recording: recording === null ? null : { id: recording.id, startedAt: recording.startedAt },
+      participants,
+    };
+  }
+
+  get recording(): RoomRecording | null {
+    return this.#recording;
+  }
+
+  /** The room is recorded from now on; everybody is told. */
+  startRecording(recording: RoomRecording, now: number): void {
+    this.#recording = recording;
+    recording.follow(this.#members.values(), this.#stage(), now);
+    this.#tellLayers(now);
+    this.#tellRecording(null, now);
+  }
+
+  /** No longer. Returns what it was recorded by, which is to be ended; null when it was not. */
+  stopRecording(fault: string | null, now: number): RoomRecording | null {
+    const recording = this.#recording;
+    this.#recording = null;
+    if (recording !== null) this.#tellRecording(fault, now);
+    return recording;
   }
 
   member(id: string): Participant | undefined {
@@ -80,6 +107,7 @@ export class Room {
     this.#members.set(participant.id, participant);
     reply();
     participant.tellRung(now);
+    if (this.#recording !== null) participant.send({ type: 'recording', active: true, fault: null }, now);
     this.#changed(participant, 'joined', now);
   }
 
@@ -89,6 +117,7 @@ export class Room {
     if (!this.#members.delete(participant.id)) return;
     participant.egress.assign([], [], now);
     this.releaseData(participant, null);
+    this.#recording?.left(participant, now);
     this.#changed(participant, 'left', now);
     participant.joined = false;
   }
@@ -179,6 +208,7 @@ export class Room {
       if (this.#isCrowded()) this.#planDue = true;
     }
     if (this.#news.size > 0 || this.#planDue) this.#tell(now);
+    this.#recording?.tick(now);
   }
 
   /** What others may see of this participant is new. */
@@ -206,6 +236,7 @@ export class Room {
     this.#planDue = false;
     const stage = this.#stage();
     for (const member of this.#members.values()) this.#planFor(member, stage, now);
+    this.#recording?.follow(this.#members.values(), stage, now);
     this.#tellLayers(now);
   }
 
@@ -241,6 +272,11 @@ export class Room {
     }
     const portions = inPortions(changed);
     return portions.map((portion, at) => event({ type: 'participants', changed: portion, left: at === 0 ? left : [] }));
+  }
+
+  #tellRecording(fault: string | null, now: number): void {
+    const text = event({ type: 'recording', active: this.#recording !== null, fault });
+    for (const member of this.#members.values()) member.sendText(text, now);
   }
 
   #tellLayers(now: number): void {

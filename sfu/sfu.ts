@@ -1,5 +1,8 @@
 /** The SFU's public face. A gateway talks to it through this interface alone, in this process or over a trunk. */
 import type { BindNativeCiphers, Path, Permission, Publication, QosEvent, Rung } from '../tunnel-protocol/index.ts';
+import type { RecordingStore } from './recording/recording-store.ts';
+
+export type { RecordingFault, RecordingFile, RecordingPlace, RecordingStore } from './recording/recording-store.ts';
 
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -49,6 +52,8 @@ export interface SfuDeps {
   readonly onRung?: (move: RungMove, sessionId: string) => void;
   /** A client told how its call went; checked, and bounded. Must not throw. */
   readonly onTelemetry?: (event: QosEvent) => void;
+  /** Where recordings go; without it no room can be recorded. */
+  readonly recording?: RecordingDeps;
   /** A session has ended, for whatever reason; for what else was given to it. Must not throw. */
   readonly onSessionEnd?: (sessionId: string) => void;
   /**
@@ -56,6 +61,19 @@ export interface SfuDeps {
    * session, the word with the higher one holds. Must not throw.
    */
   readonly onTaken?: (sessionId: string, path: Path, take: number) => void;
+}
+
+export interface RecordingDeps {
+  readonly store: RecordingStore;
+  /** Unix time in ms. */
+  readonly wallClock: () => number;
+}
+
+/** A recording that runs. */
+export interface RecordingSummary {
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
 }
 
 export interface SessionRequest {
@@ -66,12 +84,16 @@ export interface SessionRequest {
   readonly can: readonly Permission[];
   /** Takes part without being shown to others. */
   readonly hidden: boolean;
+  /** By the token's policy the room is recorded from when this one joins. */
+  readonly record?: boolean;
   /** Where the SFU is reached through the edge that asks; written into answers after the SFU's own. */
   readonly candidates?: readonly Candidate[];
 }
 
 export interface RoomSummary {
   readonly room: string;
+  /** Null while it is not recorded. */
+  readonly recording: RecordingSummary | null;
   readonly participants: readonly {
     readonly id: string;
     readonly identity: string;
@@ -116,6 +138,13 @@ export interface Sfu {
   mute(room: string, participantId: string, source: Publication['source']): void;
   /** Ends the sessions of all who are in the room. Throws SfuError `unknown-room`. */
   endRoom(room: string): void;
+  /**
+   * Records the room from now on; one that is recorded already goes on. Rejects with SfuError `unknown-room` or
+   * `recording-unavailable`.
+   */
+  startRecording(room: string, by: 'admin' | 'api' | 'token'): Promise<RecordingSummary>;
+  /** False when it was not recorded. Throws SfuError `unknown-room`. */
+  stopRecording(room: string, by: 'admin' | 'api'): boolean;
   /** Sessions by the rung that carries their media; `none` before the first nomination. */
   sessionsByRung(): ReadonlyMap<string, number>;
   /** Monotonic counts by name (`rtp_in`, `rtp_out`, `stun_unauthenticated`, …); read at a scrape. */

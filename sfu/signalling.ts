@@ -23,6 +23,11 @@ export interface SignallingDeps {
   readonly end: (participant: Participant, reason: 'left' | 'kicked') => void;
   /** Ends all sessions of the room, after the reply. */
   readonly endRoom: () => void;
+  /** Does nothing where the room is recorded already. */
+  readonly startRecording: (by: 'admin' | 'token') => void;
+  /** False when the room is not recorded. */
+  readonly stopRecording: () => boolean;
+  readonly canRecord: boolean;
   readonly onTelemetry: ((event: QosEvent) => void) | undefined;
 }
 
@@ -52,6 +57,7 @@ export function handleSignal(
   }
   if (request.type === 'join') {
     join(room, participant, request.id, counters, now);
+    if (participant.session.record === true) deps.startRecording('token');
     return;
   }
   if (request.type === 'telemetry') {
@@ -116,7 +122,7 @@ function layersOf(slots: readonly SlotView[]): readonly (Rid | null)[] {
 }
 
 function answer(
-  { counters, end }: SignallingDeps,
+  { counters, end, canRecord, startRecording, stopRecording }: SignallingDeps,
   room: Room,
   participant: Participant,
   request: Exclude<SignalRequest, { type: 'join' | 'telemetry' }>,
@@ -176,6 +182,15 @@ function answer(
     case 'end-room':
       if (!participant.can('admin')) return { code: 'forbidden', detail: 'It lacks "admin".' };
       return { of: 'end-room' };
+    case 'start-recording':
+      if (!participant.can('admin')) return { code: 'forbidden', detail: 'It lacks "admin".' };
+      if (!canRecord) return { code: 'recording-unavailable' };
+      startRecording('admin');
+      return { of: 'start-recording' };
+    case 'stop-recording':
+      if (!participant.can('admin')) return { code: 'forbidden', detail: 'It lacks "admin".' };
+      if (!stopRecording()) return { code: 'not-recorded' };
+      return { of: 'stop-recording' };
     case 'status':
       room.setStatus(participant, request.status, now);
       return { of: 'status' };

@@ -83,6 +83,8 @@ const plainReplies = [
   'mute-participant',
   'kick',
   'end-room',
+  'start-recording',
+  'stop-recording',
   'leave',
 ] as const;
 
@@ -132,6 +134,8 @@ const requestDecoders: Decoders<SignalRequest> = {
     participant: fields.token('participant', signalLimits.maxIdChars),
   }),
   'end-room': (fields) => ({ type: 'end-room', id: fields.u32('id') }),
+  'start-recording': (fields) => ({ type: 'start-recording', id: fields.u32('id') }),
+  'stop-recording': (fields) => ({ type: 'stop-recording', id: fields.u32('id') }),
   telemetry: (fields) => ({
     type: 'telemetry',
     id: fields.u32('id'),
@@ -162,6 +166,11 @@ const eventDecoders: Decoders<SignalEvent> = {
     type: 'rung',
     rung: fields.oneOf<Rung>('rung', rungs),
     control: fields.oneOf<ControlRung>('control', controlRungs),
+  }),
+  recording: (fields) => ({
+    type: 'recording',
+    active: fields.boolean('active'),
+    fault: fields.tokenOrNull('fault', signalLimits.maxIdChars),
   }),
   'data-ended': (fields) => ({
     type: 'data-ended',

@@ -71,10 +71,12 @@ export type SignalRequest =
   /** The whole view, which replaces the one before: slots that it does not name are main at `h`, thumbnails at `l`. */
   | { readonly type: 'view'; readonly id: number; readonly slots: readonly SlotView[] }
   | { readonly type: 'status'; readonly id: number; readonly status: ParticipantStatus }
-  /** The next three are for moderators: they need the permission `admin`. */
+  /** The next five are for moderators: they need the permission `admin`. */
   | { readonly type: 'mute-participant'; readonly id: number; readonly participant: string; readonly source: Source }
   | { readonly type: 'kick'; readonly id: number; readonly participant: string }
   | { readonly type: 'end-room'; readonly id: number }
+  | { readonly type: 'start-recording'; readonly id: number }
+  | { readonly type: 'stop-recording'; readonly id: number }
   /** How the call went since the telemetry before; for operators, no participant hears of it. */
   | { readonly type: 'telemetry'; readonly id: number; readonly event: QosEvent }
   | { readonly type: 'leave'; readonly id: number };
@@ -108,5 +110,7 @@ export type SignalEvent =
   | { readonly type: 'layers'; readonly layers: readonly LayerWatch[] }
   /** The path that media is nominated on, as the SFU sees it. */
   | { readonly type: 'rung'; readonly rung: Rung; readonly control: ControlRung }
+  /** The room is recorded from now on, or no longer: after joining only where it is. `fault`: why it ended by itself. */
+  | { readonly type: 'recording'; readonly active: boolean; readonly fault: string | null }
   /** The SFU ended this client's data channels. */
   | { readonly type: 'data-ended'; readonly code: string; readonly message: string };

@@ -57,6 +57,8 @@ export function createSinkSfu(): SinkSfu {
     kick: () => undefined,
     mute: () => undefined,
     endRoom: () => undefined,
+    startRecording: () => Promise.reject(new Error('nothing is recorded here')),
+    stopRecording: () => false,
     sessionsByRung: () => new Map(),
     close: () => {
       for (const path of paths) path.close(4000, 'normal');

@@ -132,6 +132,8 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
       if (change.type === 'slots') {
         this.#announceTracks(change.slots);
         this.emit('slots', change.slots);
+      } else if (change.type === 'recording') {
+        this.emit('recording', { active: change.active, fault: change.fault });
       } else {
         if (change.type === 'self-updated') this.#followMutes(change.participant);
         this.emit(change.type, change.participant);
@@ -189,6 +191,10 @@ export class NodeCall extends Emitter<NodeCallEvents> implements Call<MediaStrea
 
   get participants(): readonly ParticipantInfo[] {
     return this.#parts.roster.others;
+  }
+
+  get recording(): boolean {
+    return this.#parts.roster.recording;
   }
 
   get slots(): readonly SlotAssignment[] {

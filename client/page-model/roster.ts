@@ -9,10 +9,13 @@ export type RosterChange =
       readonly participant: ParticipantInfo;
     }
   | { readonly type: 'self-updated'; readonly participant: ParticipantInfo }
-  | { readonly type: 'slots'; readonly slots: readonly SlotAssignment[] };
+  | { readonly type: 'slots'; readonly slots: readonly SlotAssignment[] }
+  | Extract<RosterNotice, { type: 'recording' }>;
 
 export class Roster {
   readonly #others = new Map<string, ParticipantInfo>();
+  /** The room is recorded. */
+  recording = false;
   #self: ParticipantInfo | null = null;
   #slots: readonly SlotAssignment[] = [];
   /** Events that came right behind the reply to `join`, before its awaiting code ran. */
@@ -70,6 +73,9 @@ export class Roster {
       case 'slots':
         this.#slots = notice.slots;
         return { type: 'slots', slots: notice.slots };
+      case 'recording':
+        this.recording = notice.active;
+        return notice;
       case 'layers':
       case 'rung':
       case 'data-ended':

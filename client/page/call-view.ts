@@ -58,6 +58,10 @@ export class CallView {
         this.#layOut();
         announce(`${name} joined.`);
       }),
+      call.on('recording', ({ active }) => {
+        announce(active ? 'This room is being recorded.' : 'The recording has ended.');
+        this.#showRecording();
+      }),
       call.on('participant-left', ({ id, name }) => {
         if (this.#pinned === id) this.#pinned = null;
         this.#layOut();
@@ -71,6 +75,7 @@ export class CallView {
       }),
     );
     this.#playSound();
+    this.#showRecording();
     const timer = setInterval(() => {
       this.#showSpeakers();
     }, levelIntervalMs);
@@ -94,6 +99,10 @@ export class CallView {
     this.#self.close();
     this.#rail.replaceChildren();
     this.#sound.replaceChildren();
+  }
+
+  #showRecording(): void {
+    byId('recording', HTMLSpanElement).hidden = !this.#call.recording;
   }
 
   #layOut(): void {

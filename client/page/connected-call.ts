@@ -117,7 +117,8 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
       if (change.type === 'slots') {
         media.assign(change.slots);
         this.emit('slots', change.slots);
-      } else this.emit(change.type, change.participant);
+      } else if (change.type === 'recording') this.emit('recording', change);
+      else this.emit(change.type, change.participant);
     });
     control.on('connected', () => {
       this.emit('control', { connected: true });
@@ -178,6 +179,10 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
 
   get participants(): readonly ParticipantInfo[] {
     return this.#parts.roster.others;
+  }
+
+  get recording(): boolean {
+    return this.#parts.roster.recording;
   }
 
   get slots(): readonly SlotAssignment[] {

@@ -235,8 +235,11 @@ class Exchange {
     this.#res.cork(() => {
       const res = this.#res.writeStatus(`${String(reply.status)} ${STATUS_CODES[reply.status] ?? ''}`);
       for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value);
-      if (reply.status === 204 || reply.status === 304) res.endWithoutBody(undefined, closeConnection);
-      else if (this.#isHead) res.endWithoutBody(Buffer.byteLength(reply.body), closeConnection);
+      // An undefined length would be sent as 2^63. RFC 9110 section 8.6: 204 has none, and 304 need not have one.
+      if (reply.status === 204 || reply.status === 304) {
+        if (closeConnection) res.endWithoutBody(0, true);
+        else res.endWithoutBody();
+      } else if (this.#isHead) res.endWithoutBody(Buffer.byteLength(reply.body), closeConnection);
       else res.end(reply.body, closeConnection);
     });
   }

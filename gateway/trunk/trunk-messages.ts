@@ -31,6 +31,7 @@ export type TrunkRequest =
   | { readonly op: 'rooms' }
   | { readonly op: 'room'; readonly room: string }
   | { readonly op: 'kick'; readonly room: string; readonly participant: string }
+  | { readonly op: 'start-recording' | 'stop-recording'; readonly room: string }
   | { readonly op: 'mute'; readonly room: string; readonly participant: string; readonly source: string };
 
 export type TrunkEvent =

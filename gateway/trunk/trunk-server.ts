@@ -336,6 +336,10 @@ export class TrunkServer {
       case 'mute':
         sfu.mute(asked.room, asked.participant, asked.source as Source);
         return {};
+      case 'start-recording':
+        return { recording: await sfu.startRecording(asked.room, 'api') };
+      case 'stop-recording':
+        return { stopped: sfu.stopRecording(asked.room, 'api') };
     }
   }
 

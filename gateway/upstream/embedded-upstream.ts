@@ -1,5 +1,12 @@
 /** The SFU of this process as an upstream: nothing stands between. */
-import { SfuError, type Candidate, type RoomSummary, type SessionRequest, type Sfu } from '../../sfu/index.ts';
+import {
+  SfuError,
+  type Candidate,
+  type RecordingSummary,
+  type RoomSummary,
+  type SessionRequest,
+  type Sfu,
+} from '../../sfu/index.ts';
 import { closeCodes, type Path, type Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
 import type { OpenedSession, Upstream } from './upstream.ts';
@@ -72,6 +79,15 @@ export class EmbeddedUpstream implements Upstream {
   // eslint-disable-next-line @typescript-eslint/require-await
   async mute(room: string, participantId: string, source: Source): Promise<void> {
     this.#sfu.mute(room, participantId, source);
+  }
+
+  startRecording(room: string): Promise<RecordingSummary> {
+    return this.#sfu.startRecording(room, 'api');
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async stopRecording(room: string): Promise<boolean> {
+    return this.#sfu.stopRecording(room, 'api');
   }
 
   sessionsByRung(): ReadonlyMap<string, number> {

@@ -1,6 +1,6 @@
 /** SFU nodes at the ends of trunks as an edge's upstream. A locator says which there are; trunks follow it. */
 import { SfuError } from '../../sfu/index.ts';
-import type { Candidate, Logger, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
+import type { Candidate, Logger, RecordingSummary, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
 import { classifyDatagram, closeCodes, datagramClass, decodeStun, stunAttribute } from '../../tunnel-protocol/index.ts';
 import type { Path, Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
@@ -157,6 +157,19 @@ export class TrunkUpstream implements Upstream {
     const client = await this.#holder(room);
     if (client === null) throw new SfuError('unknown-room');
     await client.ask({ op: 'mute', room, participant, source });
+  }
+
+  async startRecording(room: string): Promise<RecordingSummary> {
+    const client = await this.#holder(room);
+    if (client === null) throw new SfuError('unknown-room');
+    const { recording } = await client.ask({ op: 'start-recording', room });
+    return recording as RecordingSummary;
+  }
+
+  async stopRecording(room: string): Promise<boolean> {
+    const client = await this.#holder(room);
+    if (client === null) throw new SfuError('unknown-room');
+    return (await client.ask({ op: 'stop-recording', room }))['stopped'] === true;
   }
 
   sessionsByRung(): ReadonlyMap<string, number> {

@@ -189,6 +189,14 @@ export class UdpUpstream implements Upstream {
     return this.kick();
   }
 
+  startRecording(): Promise<never> {
+    return Promise.reject(new UpstreamUnavailable('the rooms are those of an SFU elsewhere'));
+  }
+
+  stopRecording(): Promise<never> {
+    return this.startRecording();
+  }
+
   sessionsByRung(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
     for (const { rung } of this.#sessions.values()) counts.set(rung ?? 'none', (counts.get(rung ?? 'none') ?? 0) + 1);

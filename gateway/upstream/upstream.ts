@@ -2,7 +2,7 @@
  * The SFUs behind an edge, as its listeners and its API see them: the one of this process, one at the end of a trunk, or as
  * many as the directory knows. What concerns a path is done at once; what is asked may take a round trip.
  */
-import type { Candidate, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
+import type { Candidate, RecordingSummary, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
 import type { Path, QosEvent, Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
 
@@ -68,6 +68,9 @@ export interface Upstream {
   room(name: string): Promise<RoomSummary | undefined>;
   kick(room: string, participantId: string): Promise<void>;
   mute(room: string, participantId: string, source: Source): Promise<void>;
+  startRecording(room: string): Promise<RecordingSummary>;
+  /** False when it was not recorded. */
+  stopRecording(room: string): Promise<boolean>;
   /** Of the sessions that came by this edge. */
   sessionsByRung(): ReadonlyMap<string, number>;
   /** Of the SFU in this process; empty where there is none. */

@@ -1,6 +1,9 @@
 export { Egress } from './egress.ts';
 export { Ingress } from './ingress.ts';
 export { ReceptionStats, SendStats } from './rtp-stats.ts';
+export { SendBudget } from './send-budget.ts';
+export { SentRate } from './sent-rate.ts';
+export { SlotStream, type SlotOutput } from './slot-stream.ts';
 export { SourcePacket, type ForwardedCodec } from './source-packet.ts';
 export {
   StreamRewriter,

@@ -1,0 +1,1 @@
+export { RoomRecording, type RoomRecordingDeps } from './room-recording.ts';
