@@ -2,6 +2,7 @@
 import { benchCluster } from './cluster/bench.ts';
 import type { Figure } from './harness/result-file.ts';
 import { benchIdle } from './idle/bench.ts';
+import { benchJoin } from './join/bench.ts';
 import { benchLink } from './lab/link-bench.ts';
 import { benchLadder } from './ladder/bench.ts';
 import { benchMedia } from './media/bench.ts';
@@ -20,6 +21,8 @@ export interface BenchOptions {
   readonly clients: number | null;
   /** How long the directory is away. */
   readonly outageSeconds: number;
+  /** Parts of a bench that has such, by name; null: all. */
+  readonly only: readonly string[] | null;
   readonly progress: (text: string) => void;
 }
 
@@ -37,6 +40,7 @@ export const benches = {
   media: benchMedia,
   ladder: benchLadder,
   link: benchLink,
+  join: benchJoin,
 } satisfies Readonly<Record<string, Bench>>;
 
 export type BenchName = keyof typeof benches;

@@ -8,13 +8,14 @@ import { writeHtmlReport } from './harness/report-html.ts';
 import { formatTable } from './harness/report-table.ts';
 
 const resultsFolder = 'bench/results';
-const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N] [--outage S] [--compare old.json]
+const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N] [--outage S] [--only a,b] [--compare old.json]
 
   <name>    ${[...Object.keys(benches), 'all'].join(', ')}
   --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
   --soak S  seconds over which the heap must not grow, where a bench looks at that (default 10)
   --clients N   clients of cluster (default 200); its target is meant for the default
   --outage S    seconds for which cluster's directory is away (default 60)
+  --only a,b    parts of join and page alone
   --compare old.json  says what became worse or better than in this earlier file; exits with 1 if anything is worse
 `;
 
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
       soak: { type: 'string', default: '10' },
       clients: { type: 'string' },
       outage: { type: 'string', default: '60' },
+      only: { type: 'string' },
       compare: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -56,6 +58,7 @@ async function main(): Promise<void> {
       soakSeconds,
       clients,
       outageSeconds,
+      only: values.only?.split(',') ?? null,
       progress: (text) => process.stderr.write(`${each}: ${text}\n`),
     });
     const result = resultFile(each, figures);

@@ -12,7 +12,14 @@ import type { BuildOptions, Plugin } from 'esbuild';
 const source = fileURLToPath(new URL('../../client/page/', import.meta.url));
 const target = fileURLToPath(new URL('./page/', import.meta.url));
 /** What the page imports when it needs it, as it names it. */
-const parts = ['../control/exchange-connection.ts', './strip-view.ts', './telemetry.ts', './tunnel-media.ts'];
+const parts = [
+  '../control/exchange-connection.ts',
+  './call-view.ts',
+  './native-watch.ts',
+  './strip-view.ts',
+  './telemetry.ts',
+  './tunnel-media.ts',
+];
 const copied = ['index.html', 'doctor.html', 'icon.svg'];
 /** What the first visit costs on a slow network; later media stacks are to be loaded when they are needed. */
 const maxEntryBytes = 40 * 1024;

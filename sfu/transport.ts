@@ -141,12 +141,11 @@ export class Transport implements BatchSender {
     return this.#agent.nominated?.deliveryRate ?? null;
   }
 
-  /** What went and came on the nominated path; null when the client did not count its nominations, or there is no path. */
+  /** What went and came on the nominated path; null when there is none. Browsers do not count their nominations: theirs is 0. */
   report(now: number): PathReport | null {
-    const { nomination } = this.#agent;
-    if (nomination === null) return null;
+    if (this.#agent.nominated === null) return null;
     return {
-      nomination,
+      nomination: this.#agent.nomination ?? 0,
       time: Math.floor(now) >>> 0,
       sent: this.#sent >>> 0,
       sentBytes: this.#sentBytes >>> 0,

@@ -23,3 +23,26 @@ export class RestartPolicy {
     this.#attempts = 0;
   }
 }
+
+const firstProbeMs = 5_000;
+const longestProbeMs = 30_000;
+/** Falls that are longer ago count no more. */
+const memoryMs = 120_000;
+
+/** When to try the browser's own WebRTC again while media is on the tunnel. Times are monotonic ms. */
+export class ProbePolicy {
+  #falls = 0;
+  #fellAt = -Infinity;
+
+  /** Media had to leave it: soon it is tried again, in case it was a short interruption, but not for ever so soon. */
+  fell(now: number): void {
+    this.#falls = now - this.#fellAt > memoryMs ? 1 : this.#falls + 1;
+    this.#fellAt = now;
+  }
+
+  /** Ms until the next attempt. */
+  delay(now: number): number {
+    const isFresh = now - this.#fellAt < firstProbeMs * 2 ** (this.#falls - 1);
+    return isFresh ? Math.min(longestProbeMs, firstProbeMs * 2 ** (this.#falls - 1)) : longestProbeMs;
+  }
+}

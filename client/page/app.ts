@@ -5,7 +5,7 @@ import { wordsForError, wordsForLostRung, wordsForRung } from '../page-model/wor
 import type { LostRungCode } from '../page-model/words.ts';
 import { join } from './browser-call.ts';
 import type { BrowserCall, JoinStep } from './browser-call.ts';
-import { CallView } from './call-view.ts';
+import type { CallView } from './call-view.ts';
 import { Controls } from './controls.ts';
 import { LocalDevices } from './devices.ts';
 import type { DeviceKind } from './devices.ts';
@@ -38,6 +38,9 @@ const devices = new LocalDevices();
 /** A link with `join=1` wants both devices, whatever was chosen before; what is chosen in the call counts again. */
 let atOnce = link.join;
 const joinView = new JoinView(devices);
+/** Loaded beside the form, so that it is there when a call stands. */
+const callView = import('./call-view.ts');
+callView.catch(() => undefined);
 /** Loaded beside the form: nothing of it is needed before a call stands, and without it a call goes on. */
 const strip = import('./strip-view.ts').then(
   (part) => new part.StripView(),
@@ -74,8 +77,12 @@ async function enter(name: string, room: string): Promise<void> {
         joinView.busy(stepTexts[step]);
       },
     });
+    const { CallView } = await callView.catch((error: unknown) => {
+      void call.leave();
+      throw error;
+    });
     history.replaceState(null, '', callLink(location.href, room));
-    hold(call, room);
+    hold(call, room, CallView);
   } catch (error) {
     joinView.busy(null);
     if (link.rung !== null && isOfRung(error))
@@ -111,10 +118,10 @@ function onStrip(work: (view: StripView) => void): void {
   });
 }
 
-function hold(call: BrowserCall, room: string): void {
+function hold(call: BrowserCall, room: string, View: typeof CallView): void {
   window.sallyportCall = call;
   joinView.close();
-  const view = new CallView(call, room);
+  const view = new View(call, room);
   const controls = new Controls(call, devices, view);
   onStrip((view) => {
     view.begin(call);

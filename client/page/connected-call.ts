@@ -82,6 +82,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
   readonly #published = new Map<Source, Published>();
   readonly #timer: number;
   #telemetry: QosReporter | null = null;
+  #stopWatching: (() => void) | null = null;
   #interrupted = false;
   #sample: CallSample;
   #subscription = { main: null as string | null, audio: true, video: true };
@@ -145,6 +146,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     });
     this.#timer = setInterval(() => void this.#takeSample(), sampleIntervalMs);
     if (parts.telemetry) void this.#startTelemetry();
+    if (media.mayTunnel && media.native !== null) void this.#watchNative();
   }
 
   get rung(): Rung {
@@ -326,6 +328,16 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     }
   }
 
+  /** As telemetry is. */
+  async #watchNative(): Promise<void> {
+    try {
+      const { watchNative } = await import('./native-watch.ts');
+      if (!this.#closed) this.#stopWatching = watchNative(this.#parts.media, this.#parts.control);
+    } catch {
+      // Media then moves when ICE itself finds its way dead.
+    }
+  }
+
   #countMedia(connected: boolean): void {
     if (connected && this.#interrupted) this.#telemetry?.mediaReconnected();
     this.#interrupted = !connected;
@@ -352,6 +364,7 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#closed = true;
     clearInterval(this.#timer);
     this.#telemetry?.stop();
+    this.#stopWatching?.();
     this.#data?.end(new ClientError('left'));
     this.#parts.media.close();
   }

@@ -11,6 +11,7 @@ import { ClientError, asClientError } from '../errors.ts';
 import { isBetterRung } from '../page-model/ice-plan.ts';
 import type { IcePlan } from '../page-model/ice-plan.ts';
 import type { IceLook } from '../page-model/ice-attempts.ts';
+import { ProbePolicy } from '../page-model/restart-policy.ts';
 import { lookAtIce } from './ice-stats.ts';
 import { MediaConnection } from './media-connection.ts';
 import type { MediaState } from './media-connection.ts';
@@ -42,8 +43,6 @@ const slots = [
   ...videoSlotMids.map((mid) => ({ mid, kind: 'video' as const })),
   ...audioSlotMids.map((mid) => ({ mid, kind: 'audio' as const })),
 ];
-/** While media is on the tunnel, the browser's own WebRTC is tried so often. */
-const probeIntervalMs = 30_000;
 /** Browsers do not look for a better pair by themselves: a restart of ICE makes them. */
 const climbIntervalMs = 60_000;
 const restartTunnelMs = 1_000;
@@ -58,6 +57,7 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
   #rung: Rung | null = null;
   #state: MediaState = 'connecting';
   #moving = false;
+  readonly #probes = new ProbePolicy();
   /** Something plays already. */
   #begun = false;
   #probeTimer: number | undefined;
@@ -101,6 +101,11 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
 
   get tunnel(): TunnelMedia | null {
     return this.#tunnel;
+  }
+
+  /** Whether media may take the tunnel. */
+  get mayTunnel(): boolean {
+    return this.#options.tunnels.length > 0;
   }
 
   get tracks(): readonly TrackEvent<MediaStreamTrack>[] {
@@ -229,6 +234,7 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
       if (this.#begun) this.#handOver(route);
       this.#begun = true;
       if (before !== null) this.#retire(before);
+      if (reason === 'rung-failed') this.#probes.fell(performance.now());
       if (route === 'tunnel') this.#probeLater();
     } finally {
       this.#moving = false;
@@ -402,7 +408,7 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
   #probeLater(): void {
     clearTimeout(this.#probeTimer);
     if (this.#closed || this.#options.plan.rungs.length === 0) return;
-    this.#probeTimer = setTimeout(() => void this.#probe(), probeIntervalMs);
+    this.#probeTimer = setTimeout(() => void this.#probe(), this.#probes.delay(performance.now()));
   }
 
   /** Another native connection, for the last one's is no more to the server than that: media may come back to it. */

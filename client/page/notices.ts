@@ -11,15 +11,14 @@ export interface NoticeOptions {
   readonly key?: string;
 }
 
-const shown = new Map<string, () => void>();
-
 /** Returns what takes the notice away. */
 export function notify(words: Words, options: NoticeOptions = {}): () => void {
   const { tone = 'plain', action, forMs, key = words.title } = options;
-  shown.get(key)?.();
+  clearNotice(key);
   const text = element('p', {}, element('strong', { textContent: words.title }));
   if (words.advice !== '') text.append(element('span', { className: 'advice', textContent: words.advice }));
   const notice = element('div', { className: 'notice' }, text);
+  notice.dataset['key'] = key;
   notice.dataset['tone'] = tone;
   if (tone === 'danger') notice.setAttribute('role', 'alert');
 
@@ -27,7 +26,6 @@ export function notify(words: Words, options: NoticeOptions = {}): () => void {
   const remove = (): void => {
     clearTimeout(timer);
     notice.remove();
-    if (shown.get(key) === remove) shown.delete(key);
   };
   if (action !== undefined) {
     const button = element('button', { className: 'quiet action', textContent: action.label });
@@ -44,17 +42,21 @@ export function notify(words: Words, options: NoticeOptions = {}): () => void {
   dismiss.onclick = remove;
   notice.append(dismiss);
   if (forMs !== undefined) timer = setTimeout(remove, forMs);
-  shown.set(key, remove);
   byId('notices', HTMLDivElement).append(notice);
   return remove;
 }
 
 export function clearNotice(key: string): void {
-  shown.get(key)?.();
+  for (const notice of shown()) if (notice.dataset['key'] === key) notice.remove();
 }
 
 export function clearNotices(): void {
-  for (const remove of [...shown.values()]) remove();
+  for (const notice of shown()) notice.remove();
+}
+
+/** What is shown is known by the page alone: each of its parts has a copy of this module. */
+function shown(): readonly HTMLElement[] {
+  return [...byId('notices', HTMLDivElement).children].filter((child) => child instanceof HTMLElement);
 }
 
 /** Tells screen readers alone what others see happen. */
