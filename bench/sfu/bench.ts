@@ -13,6 +13,7 @@ import type { CpuReading } from '../harness/cpu-meter.ts';
 import { against, figure, type Figure } from '../harness/result-file.ts';
 import { summarize } from '../harness/statistics.ts';
 import { startWorker, type WorkerProcess } from '../harness/worker-process.ts';
+import { benchCalls, hundredPersonCalls, speakersAndListeners } from './call-bench.ts';
 import type { BlastOptions, BlastResult } from './blast.ts';
 
 /** 1200 bytes as a datagram: RTP header 12, MID extension 8, SRTP tag 16. */
@@ -48,6 +49,8 @@ export async function benchSfu({ runs, progress }: BenchOptions): Promise<readon
   await fanOut(10, 20_000, runs, samples, progress);
   await fanOut(100, 2500, runs, samples, progress);
   await weriftFanOut(10, 8000, runs, samples, progress);
+  const calls = await benchCalls(hundredPersonCalls, runs, progress);
+  const rooms = await benchCalls(speakersAndListeners, runs, progress);
   return [
     samples.against('sfu.fanout10.1200.pps', 'packets/s from one core', 'werift', 'werift.pps'),
     samples.against('sfu.fanout10.1200.cpu_us', 'µs of CPU per packet sent', 'werift', 'werift.cpu_us'),
@@ -59,6 +62,8 @@ export async function benchSfu({ runs, progress }: BenchOptions): Promise<readon
     samples.figure('sfu.delay.half.p99_ms', 'ms'),
     samples.figure('sfu.join.cpu_ms', 'ms of CPU per join'),
     samples.figure('sfu.idle.rss_kib', 'KiB of memory per participant'),
+    ...calls,
+    ...rooms,
   ];
 }
 

@@ -15,6 +15,7 @@ import {
   type DtlsIdentity,
 } from '../../tunnel-protocol/index.ts';
 import { systemClock } from './clock.ts';
+import { useIdentity, useNativeCurve25519 } from './native-handshake.ts';
 
 export interface DtlsServerOptions {
   readonly identity: DtlsIdentity;
@@ -33,6 +34,7 @@ export interface DtlsServerOptions {
 
 const defaultMtu = 1200;
 const dtlsCrypto = dtlsCryptoFrom<KeyObject>(crypto);
+useNativeCurve25519();
 
 export class DtlsServerTransport {
   readonly #session: DtlsSession;
@@ -41,13 +43,11 @@ export class DtlsServerTransport {
     const transport = new EngineTransport();
     const socket = new DtlsServer({
       transport,
-      cert: options.identity.certPem,
-      key: options.identity.keyPem,
-      signatureHash: { hash: 4, signature: 3 },
       srtpProfiles: [srtpProfileId.aeadAes128Gcm, srtpProfileId.aes128CmSha1Tag80],
       certificateRequest: true,
       extendedMasterSecret: true,
     });
+    useIdentity(socket, options.identity);
     const engine = new HandshakeEngine('server', socket, transport, dtlsCrypto.aead, asBuffer);
     this.#session = new DtlsSession(
       {

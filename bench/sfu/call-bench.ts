@@ -1,0 +1,77 @@
+/**
+ * Calls as they are: rooms of synthetic peers (`call-load.ts`) in a process on core 1, the edge on core 0. The first is the call of
+ * a hundred: everybody sends 1 Mbit/s and 100 kbit/s of video in two layers and sound, and gets one large picture, five small
+ * ones and three voices. The second has rooms of fifty who speak and fifty who listen.
+ */
+import type { CpuReading } from '../harness/cpu-meter.ts';
+import { figure, type Figure } from '../harness/result-file.ts';
+import { summarize } from '../harness/statistics.ts';
+import { startWorker } from '../harness/worker-process.ts';
+import type { CallResult, RoomPlan } from './call-load.ts';
+
+export interface CallScenario {
+  /** Begins the ids of its figures. */
+  readonly id: string;
+  readonly rooms: number;
+  readonly room: Omit<RoomPlan, 'url' | 'room'>;
+}
+
+export const hundredPersonCalls: CallScenario = {
+  id: 'sfu.call100',
+  rooms: 2,
+  room: { senders: 100, listeners: 0, video: true },
+};
+export const speakersAndListeners: CallScenario = {
+  id: 'sfu.rooms50x50',
+  rooms: 4,
+  room: { senders: 50, listeners: 50, video: false },
+};
+
+/** Estimates of bandwidth and choices of layers have settled. */
+const settleMs = 5000;
+const measureMs = 10_000;
+const joinTimeoutMs = 240_000;
+
+export async function benchCalls(
+  { id, rooms, room }: CallScenario,
+  runs: number,
+  progress: (text: string) => void,
+): Promise<readonly Figure[]> {
+  const server = startWorker(new URL('./server.js', import.meta.url), 0);
+  const load = startWorker(new URL('./call-load.js', import.meta.url), 1);
+  const results: { readonly outcome: CallResult; readonly cpu: CpuReading }[] = [];
+  try {
+    const url = (await server.call('start')) as string;
+    for (let i = 0; i < rooms; i++) {
+      progress(`${id}: room ${String(i + 1)} of ${String(rooms)} is joined`);
+      await load.call('connect', { url, room: `room-${String(i)}`, ...room } satisfies RoomPlan, joinTimeoutMs);
+    }
+    for (let run = 1; run <= runs; run++) {
+      progress(`${id}: ${String(rooms)} rooms, run ${String(run)} of ${String(runs)}`);
+      const running = load.call('run', { settleMs, ms: measureMs }, joinTimeoutMs) as Promise<CallResult>;
+      await new Promise((resolve) => setTimeout(resolve, settleMs));
+      await server.call('begin');
+      const outcome = await running;
+      results.push({ outcome, cpu: (await server.call('end')) as CpuReading });
+    }
+    await load.call('close');
+    await server.call('stop', undefined, joinTimeoutMs);
+  } finally {
+    await Promise.all([load.stop(), server.stop()]);
+  }
+  const of = (name: string, unit: string, value: (result: (typeof results)[0]) => number): Figure =>
+    figure(`${id}.${name}`, unit, summarize(results.map(value)));
+  const busy = ({ cpu }: (typeof results)[0]): number => cpu.cpuUs / 1000 / cpu.wallMs;
+  return [
+    of('rooms', 'rooms at once', () => rooms),
+    of('cpu_percent', '% of one core, all rooms', (result) => 100 * busy(result)),
+    of('carried', 'such rooms by one core, at that price', (result) => rooms / busy(result)),
+    of('in_pps', 'packets/s in', ({ outcome }) => outcome.sent / (measureMs / 1000)),
+    of('out_pps', 'packets/s out', ({ outcome }) => outcome.received / (measureMs / 1000)),
+    of('out_mbit', 'Mbit/s out', ({ outcome }) => outcome.receivedMbit),
+    of('lost_percent', '% lost', ({ outcome }) => outcome.lostPercent),
+    of('delay_p50_ms', 'ms', ({ outcome }) => outcome.delayP50Ms),
+    of('delay_p99_ms', 'ms', ({ outcome }) => outcome.delayP99Ms),
+    of('load_held_up_ms', 'ms, the longest pause of the load itself', ({ outcome }) => outcome.heldUpMs),
+  ];
+}
