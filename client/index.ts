@@ -32,3 +32,5 @@ export type { NodeCall } from './node/node-call.ts';
 export type { Evidence } from './node/path-evidence.ts';
 export { createPathMemory } from './node/path-memory.ts';
 export type { PathMemory, RememberedPath } from './node/path-memory.ts';
+export { TurnTunnel } from './node/turn-tunnel.ts';
+export type { TurnTunnelEvents, TurnTunnelOptions } from './node/turn-tunnel.ts';

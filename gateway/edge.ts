@@ -36,6 +36,7 @@ import { TunnelHttp } from './tunnel-http.ts';
 import { TunnelWebSocket } from './tunnel-websocket.ts';
 import { RelaySockets } from './turn-relay-sockets.ts';
 import { TurnService } from './turn-service.ts';
+import { TurnFlows } from './turn-flows.ts';
 import { TurnWebSocket } from './turn-websocket.ts';
 import { UdpMedia } from './udp.ts';
 import {
@@ -241,6 +242,7 @@ class EdgeProcess implements Edge {
     }
     let media: Upstream | null = null;
     let turnEnds: (sessionId: string) => void = () => undefined;
+    let turnLeaves: (sessionId: string) => void = () => undefined;
     let allocationsOf: (sessionId: string) => number = () => 0;
     let metrics: Metrics | null = null;
     let telemetry: Telemetry | null = null;
@@ -278,7 +280,10 @@ class EdgeProcess implements Edge {
           cluster?.sessions.ended(sessionId);
         },
         taken: (sessionId, node, take) => cluster?.sessions.taken(sessionId, node, take),
-        left: (sessionId) => cluster?.sessions.left(sessionId),
+        left: (sessionId) => {
+          turnLeaves(sessionId);
+          cluster?.sessions.left(sessionId);
+        },
       },
       (addresses) => {
         relayTo(addresses);
@@ -312,8 +317,14 @@ class EdgeProcess implements Edge {
       turn.addSfuAddresses(addresses.filter(({ transport }) => transport === 'udp'));
     };
     this.#undo.push(() => turn.close());
+    const refused = counters.refuse.bind(counters);
+    const turnFlows = new TurnFlows({ turn, refused });
     turnEnds = (sessionId) => {
+      turnFlows.endSession(sessionId);
       turn.endSession(sessionId);
+    };
+    turnLeaves = (sessionId) => {
+      turnFlows.endSession(sessionId);
     };
     allocationsOf = (sessionId) => turn.allocationsOf(sessionId);
     const turnUdpPort = await openTurnPort(config, (addresses, port) => turn.listenUdp(addresses, port));
@@ -338,15 +349,15 @@ class EdgeProcess implements Edge {
     // A page goes on at another edge when its own is gone, and is then a page of another origin.
     const otherEdges = (): readonly string[] => cluster?.view.otherEdges().map(({ url }) => url) ?? [];
     const origins = new Origins(config.origins, otherEdges);
-    const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters });
-    const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, now, strays: cluster?.strays ?? null });
+    const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters, turnFlows });
+    const strays = cluster?.strays ?? null;
+    const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, turnFlows, now, strays });
     this.#sendElsewhere = (spreadMs) => {
       const edges = otherEdges();
       if (edges.length === 0) return;
       tunnel.drain(edges, spreadMs);
       tunnelHttp.drain(edges, spreadMs);
     };
-    const refused = counters.refuse.bind(counters);
     const turnWebSocket = new TurnWebSocket({ turn, origins, refused });
     const application = createPublicApplication({
       routes: [

@@ -26,6 +26,7 @@ import { OpenBodies, type OpenBody } from './open-bodies.ts';
 import type { Origins } from './origins.ts';
 import { attachRefusal, Problem, problem, problemReply, type HttpReply } from './problem.ts';
 import type { Strays } from './strays.ts';
+import type { TurnFlows } from './turn-flows.ts';
 import type { Upstream } from './upstream/index.ts';
 
 const carriers: ReadonlyMap<string, ExchangeCarrier> = new Map([
@@ -41,6 +42,8 @@ const noBytes = new Uint8Array(0);
 
 export interface TunnelHttpDeps {
   readonly upstream: Upstream;
+  /** Takes the frames of TURN clients that come by tunnels; absent: nobody does. */
+  readonly turnFlows?: Pick<TurnFlows, 'receive'>;
   readonly tokens: TokenAuthority;
   readonly origins: Origins;
   readonly counters: GatewayCounters;
@@ -286,14 +289,14 @@ export class TunnelHttp {
   }
 
   #attach(claims: ResumeClaims, carrier: ExchangeCarrier, header: ExchangeHeader, head: RequestHead): ExchangePath {
-    const { upstream, counters, now } = this.#deps;
+    const { upstream, counters, now, turnFlows } = this.#deps;
     const { session } = claims;
     const path = new ExchangePath({
       carrier,
       connection: header.connection,
       remote: { address: head.remoteAddress, port: 0 },
       receive: (from, datagram) => {
-        upstream.receive(from, datagram);
+        if (turnFlows?.receive(session, from, datagram) !== true) upstream.receive(from, datagram);
       },
       traffic: carrier === 'long-poll' ? counters.longPoll : counters.httpStream,
       flushes: this.#flushes,

@@ -11,6 +11,7 @@ import {
   fitsFrame,
   forEachFrame,
   frameHeaderBytes,
+  isTurnFlowFrame,
   lane,
   putU16,
   TunnelFlow,
@@ -285,6 +286,7 @@ export class TunnelPath implements Path, Flushable {
         this.closeWith('protocol-error');
         return;
       default:
+        if (this.#opened && isTurnFlowFrame(frame)) break;
         dropped.class++;
         return;
     }

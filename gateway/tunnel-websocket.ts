@@ -1,5 +1,5 @@
 /** `GET /tunnel/v1/ws`: proves whose tunnel a WebSocket is, and ties it to the session in the SFU. */
-import { classifyDatagram, datagramClass, maxMessageBytes, type Path } from '../tunnel-protocol/index.ts';
+import { classifyDatagram, datagramClass, maxMessageBytes } from '../tunnel-protocol/index.ts';
 import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
 import type { GatewayCounters } from './counters.ts';
@@ -10,6 +10,7 @@ import { FlushQueue } from './flush-queue.ts';
 import type { Origins } from './origins.ts';
 import { attachRefusal, Problem, problem, problemReply } from './problem.ts';
 import { TunnelPath, type ReceiveDatagram } from './tunnel-path.ts';
+import type { TurnFlows } from './turn-flows.ts';
 import type { Upstream } from './upstream/index.ts';
 
 const idleTimeoutSeconds = 32;
@@ -21,6 +22,8 @@ export interface TunnelWebSocketDeps {
   readonly tokens: TokenAuthority;
   readonly origins: Origins;
   readonly counters: GatewayCounters;
+  /** Takes the frames of TURN clients that come by tunnels; absent: nobody does. */
+  readonly turnFlows?: Pick<TurnFlows, 'receive'>;
 }
 
 interface MainConnection {
@@ -98,9 +101,12 @@ export class TunnelWebSocket implements WebSocketRoute {
   }
 
   #attach(claims: ResumeClaims, socket: EngineSocket): SocketEvents {
-    const { upstream, counters } = this.#deps;
+    const { upstream, counters, turnFlows } = this.#deps;
     const { session } = claims;
-    const path = new TunnelPath(socket, this.#receive, counters.websocket, this.#flushes);
+    const receive: ReceiveDatagram = (from, datagram) => {
+      if (turnFlows?.receive(session, from, datagram) !== true) upstream.receive(from, datagram);
+    };
+    const path = new TunnelPath(socket, receive, counters.websocket, this.#flushes);
     counters.tunnelsAccepted++;
     this.#open.add(path);
     const main: MainConnection = { path, audio: null };
@@ -170,8 +176,4 @@ export class TunnelWebSocket implements WebSocketRoute {
     main.path.carryAudio(audio);
     before?.closeWith('replaced');
   }
-
-  readonly #receive = (path: Path, datagram: Uint8Array): void => {
-    this.#deps.upstream.receive(path, datagram);
-  };
 }

@@ -1,18 +1,13 @@
 /** TURN in a WebSocket: what clients may send, and coturn's own client and peer through it. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { createSocket, type Socket } from 'node:dgram';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import t from 'tap';
 import { openWebSocket, TestSocket, webSocket } from './testing/https-client.ts';
 import { openSession, startTestEdge, type TestEdge } from './testing/test-edge.ts';
 import { channelData, TurnClient } from './testing/turn-client.ts';
+import { coturnMissing, echoPeer, output, portPair } from './testing/turn-peers.ts';
 import { turnSubprotocol, turnWebSocketPath } from './turn-websocket.ts';
-
-const programs = ['/usr/bin/turnutils_uclient', '/usr/bin/turnutils_peer'];
-const missing = programs.filter((program) => !existsSync(program));
-const skip = missing.length > 0 && process.env['CI'] !== 'true' ? `not installed: ${missing.join(', ')}` : false;
 
 for (const engine of ['auto', 'node'] as const) {
   t.test(`engine ${engine}`, async (t) => {
@@ -72,8 +67,8 @@ for (const engine of ['auto', 'node'] as const) {
   });
 }
 
-t.test("coturn's client and peer", { skip, timeout: 120_000 }, async (t) => {
-  const port = await evenPort();
+t.test("coturn's client and peer", { skip: coturnMissing, timeout: 120_000 }, async (t) => {
+  const port = await portPair();
   const peer = spawn('turnutils_peer', ['-L', '127.0.0.1', '-p', String(port)], { stdio: 'ignore' });
   const allow = [port, port + 1].map((number) => `127.0.0.1:${String(number)}`).join(',');
   const edge = await startTestEdge(t, { environment: { SALLYPORT_RELAY_ALLOW: allow } });
@@ -111,37 +106,6 @@ async function connect(edge: TestEdge): Promise<{ readonly client: TurnClient; r
   return { client, socket };
 }
 
-async function echoPeer(): Promise<Socket> {
-  const socket = createSocket('udp4');
-  socket.on('message', (datagram, { port, address }) => {
-    socket.send(datagram, port, address);
-  });
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  return socket;
-}
-
-/** With a free one after it: coturn's client uses both. */
-async function evenPort(): Promise<number> {
-  for (;;) {
-    const one = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(one, 'listening');
-    const { port } = one.address();
-    const two = createSocket('udp4');
-    const bound = await new Promise<boolean>((resolve) => {
-      two.once('error', () => {
-        resolve(false);
-      });
-      two.bind(port === 65_535 ? port : port + 1, '127.0.0.1', () => {
-        resolve(true);
-      });
-    });
-    one.close();
-    if (bound) two.close();
-    if (bound) return port;
-  }
-}
-
 /** What a client that knows no WebSocket sends on TCP, a message of TURN's to each of the WebSocket's. */
 async function tcpToWebSocket(edge: TestEdge): Promise<{ readonly port: number; close(): void }> {
   const server = createServer((tcp) => {
@@ -169,12 +133,4 @@ async function tcpToWebSocket(edge: TestEdge): Promise<{ readonly port: number; 
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
-}
-
-async function output(child: ChildProcess): Promise<string> {
-  let text = '';
-  child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  child.stderr?.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  await once(child, 'close');
-  return text;
 }

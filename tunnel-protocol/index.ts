@@ -15,3 +15,4 @@ export * from './signal.ts';
 export * from './srtp/index.ts';
 export * from './stun/index.ts';
 export * from './trunk/index.ts';
+export * from './turn-flow.ts';

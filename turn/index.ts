@@ -1,3 +1,7 @@
+export { turnAgentCounts, turnAgentLimits } from './agent/shared.ts';
+export type { AgentCredentials, AgentLink, TurnAgentCounters } from './agent/shared.ts';
+export { TurnAgent } from './agent/turn-agent.ts';
+export { AddressTable } from './address-table.ts';
 export { BatchedStream, type BatchedStreamOptions } from './batched-stream.ts';
 export type { RelayAddress, TurnConfig, TurnLimits } from './config.ts';
 export { defaultTurnLimits } from './config.ts';
@@ -15,6 +19,7 @@ export { serveSocket } from './node-stream.ts';
 export { PeerPolicy, peerVerdict } from './peer-policy.ts';
 export type { CreateRelaySocket, RelaySocket, RelaySocketOptions, RelayTarget } from './relay-socket.ts';
 export { createDgramRelaySocket } from './relay-socket.ts';
+export { StreamSplitter } from './stream-splitter.ts';
 export type { TurnStreamInput } from './stream-clients.ts';
 export type { TurnStream } from './stream-link.ts';
 export type { TurnDeps, TurnServer, TurnUdpInput } from './turn-server.ts';

@@ -12,6 +12,7 @@ import {
   datagramClass,
   decodeSignalEvent,
   encodeControlFrame,
+  isTurnFlowFrame,
 } from '../../tunnel-protocol/index.ts';
 import type {
   ControlEvent,
@@ -53,6 +54,8 @@ export interface ControlClientEvents {
   event: SignalNotice;
   /** A datagram that is no control frame, borrowed until the listener returns. */
   datagram: Uint8Array;
+  /** A frame of a TURN flow beside the session, borrowed the same way. */
+  turn: Uint8Array;
   /** A connection is up: `resumed` is false for the first one. Datagrams flow from now on. */
   connected: { readonly resumed: boolean };
   /** The connection is lost and will be made again. Messages wait for it, datagrams are dropped. */
@@ -250,7 +253,7 @@ export class ControlClient extends Emitter<ControlClientEvents> {
 
   #receive(connection: ControlConnection, frame: Uint8Array): void {
     if (classifyDatagram(frame) !== datagramClass.control) {
-      if (this.#welcomed) this.emit('datagram', frame);
+      if (this.#welcomed) this.emit(isTurnFlowFrame(frame) ? 'turn' : 'datagram', frame);
       return;
     }
     const error = this.#endpoint.handle(frame, this.#clock.now());

@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   sfu: async () => (await import('./sfu.ts')).sfuCommand,
   token: async () => (await import('./token.ts')).tokenCommand,
   join: async () => (await import('./join.ts')).joinCommand,
+  agent: async () => (await import('./agent.ts')).agentCommand,
   capacity: async () => (await import('./capacity.ts')).capacityCommand,
   doctor: async () => (await import('./doctor.ts')).doctorCommand,
 };
