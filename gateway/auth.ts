@@ -1,5 +1,5 @@
 /** Join tokens, which say who may do what in which room, and resume tokens, which prove a session. */
-import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { errors, jwtVerify, SignJWT, type JWTPayload } from 'jose';
 import type { Permission } from '../tunnel-protocol/index.ts';
 import { parseRelayAllow } from '../turn/index.ts';
@@ -48,6 +48,7 @@ export class TokenAuthority {
   readonly #joinKey: KeyObject;
   /** Another key, so that neither kind of token can pass for the other. */
   readonly #resumeKey: Buffer;
+  readonly #whipKey: Buffer;
   readonly #nowMs: () => number;
 
   /** `nowMs` is the wall clock. */
@@ -55,6 +56,7 @@ export class TokenAuthority {
     const bytes = Buffer.from(secret.reveal());
     this.#joinKey = createSecretKey(bytes);
     this.#resumeKey = createHmac('sha256', bytes).update('sallyport resume token 1').digest();
+    this.#whipKey = createHmac('sha256', bytes).update('sallyport whip session 1').digest();
     this.#nowMs = nowMs;
   }
 
@@ -104,33 +106,67 @@ export class TokenAuthority {
   }
 
   issueResumeToken(claims: ResumeClaims): string {
-    const payload = Buffer.from(
-      JSON.stringify([claims.session, claims.room, claims.node, claims.epoch, claims.identity]),
-    ).toString('base64url');
-    return `${payload}.${this.#seal(payload).toString('base64url')}`;
+    return seal([claims.session, claims.room, claims.node, claims.epoch, claims.identity], this.#resumeKey);
   }
 
   /** Null for anything that {@link issueResumeToken} did not make with this secret. */
   verifyResumeToken(token: string): ResumeClaims | null {
-    if (token.length > maxTokenLength) return null;
-    const [payload, seal, ...rest] = token.split('.');
-    if (payload === undefined || seal === undefined || rest.length > 0) return null;
-    const given = Buffer.from(seal, 'base64url');
-    const expected = this.#seal(payload);
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return null;
-    const [session, room, node, epoch, identity] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
-      string,
-      string,
-      string,
-      number,
-      string | null,
-    ];
-    return { session, room, node, epoch, ...(identity == null ? {} : { identity }) };
+    const claims = unseal(token, this.#resumeKey);
+    return claims === null ? null : claimsOf(claims);
   }
 
-  #seal(payload: string): Buffer {
-    return createHmac('sha256', this.#resumeKey).update(payload).digest();
+  /**
+   * The name of a WHIP or WHEP session in its URL, which proxies may log: where the session was opened with a token, whoever
+   * uses the name has to show that one, too.
+   */
+  issueWhipName(claims: ResumeClaims, token: string | null): string {
+    const { session, room, node, epoch } = claims;
+    return seal([session, room, node, epoch, null, token === null ? null : digest(token)], this.#whipKey);
   }
+
+  /** Null for anything that {@link issueWhipName} did not make with this secret. */
+  verifyWhipName(name: string): WhipName | null {
+    const claims = unseal(name, this.#whipKey);
+    if (claims === null) return null;
+    const opened = claims[5];
+    return { claims: claimsOf(claims), needsToken: opened !== null, openedBy: (token) => digest(token) === opened };
+  }
+}
+
+/** What was sealed: text and numbers in this order. */
+type Sealed = readonly [string, string, string, number, (string | null)?, (string | null)?];
+
+export interface WhipName {
+  readonly claims: ResumeClaims;
+  readonly needsToken: boolean;
+  readonly openedBy: (token: string) => boolean;
+}
+
+function claimsOf([session, room, node, epoch, identity]: Sealed): ResumeClaims {
+  return { session, room, node, epoch, ...(identity == null ? {} : { identity }) };
+}
+
+function digest(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
+}
+
+function seal(content: readonly unknown[], key: Buffer): string {
+  const payload = Buffer.from(JSON.stringify(content)).toString('base64url');
+  return `${payload}.${sealOf(payload, key).toString('base64url')}`;
+}
+
+function unseal(token: string, key: Buffer): Sealed | null {
+  if (token.length > maxTokenLength) return null;
+  const [payload, given, ...rest] = token.split('.');
+  if (payload === undefined || given === undefined || rest.length > 0) return null;
+  const bytes = Buffer.from(given, 'base64url');
+  const expected = sealOf(payload, key);
+  if (bytes.length !== expected.length || !timingSafeEqual(bytes, expected)) return null;
+  return JSON.parse(Buffer.from(payload, 'base64url').toString()) as Sealed;
+}
+
+function sealOf(payload: string, key: Buffer): Buffer {
+  return createHmac('sha256', key).update(payload).digest();
 }
 
 function grantOf(payload: JWTPayload): JoinGrant | Problem {

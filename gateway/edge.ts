@@ -6,6 +6,7 @@ import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import { createTurnCredentials } from '../turn/index.ts';
 import { hostOf } from './addresses.ts';
 import { Admin } from './admin.ts';
+import { Admission } from './admission.ts';
 import { TokenAuthority } from './auth.ts';
 import type { Config } from './config.ts';
 import { GatewayCounters } from './counters.ts';
@@ -39,6 +40,7 @@ import { TurnService } from './turn-service.ts';
 import { TurnFlows } from './turn-flows.ts';
 import { TurnWebSocket } from './turn-websocket.ts';
 import { UdpMedia } from './udp.ts';
+import { whipRoutes } from './whip-api.ts';
 import {
   EmbeddedUpstream,
   FixedLocator,
@@ -359,23 +361,28 @@ class EdgeProcess implements Edge {
       tunnelHttp.drain(edges, spreadMs);
     };
     const turnWebSocket = new TurnWebSocket({ turn, origins, refused });
+    const admission = new Admission({
+      tokens,
+      auth: config.auth,
+      publicHost: config.publicHost,
+      port: () => port,
+      turnUdpPort: () => turnUdpPort,
+      turnCredentials: (sessionId) => credentialsFor(secret, sessionId),
+      limiter: new RateLimiter(limits.sessions, randomInt(2 ** 31)),
+      now,
+      draining: () => this.#draining,
+      refused,
+    });
     const application = createPublicApplication({
       routes: [
         ...sessionRoutes({
+          admission,
           upstream,
           tokens,
           otherEdges,
-          auth: config.auth,
           sessionGraceMs: limits.sessionGraceMs,
-          publicHost: config.publicHost,
-          port: () => port,
-          turnUdpPort: () => turnUdpPort,
-          turnCredentials: (sessionId) => credentialsFor(secret, sessionId),
-          limiter: new RateLimiter(limits.sessions, randomInt(2 ** 31)),
-          now,
-          draining: () => this.#draining,
-          refused,
         }),
+        ...whipRoutes({ admission, upstream, tokens }),
         ...doctorRoutes({
           tokens,
           certificates: certificates.set,

@@ -27,7 +27,11 @@ export class Origins {
   corsHeaders(head: RequestHead): Readonly<Record<string, string>> {
     const origin = head.header('origin');
     if (origin === '' || isSameOrigin(origin, head) || !this.#isListed(origin)) return { vary: 'origin' };
-    return { vary: 'origin', 'access-control-allow-origin': origin };
+    return {
+      vary: 'origin',
+      'access-control-allow-origin': origin,
+      'access-control-expose-headers': 'etag, link, location, retry-after',
+    };
   }
 
   /** For the reply to a preflight request (Fetch standard, section 3.2). */
@@ -37,7 +41,7 @@ export class Origins {
     return {
       ...cors,
       'access-control-allow-methods': methods.join(', '),
-      'access-control-allow-headers': 'authorization, content-type',
+      'access-control-allow-headers': 'authorization, content-type, if-match',
       'access-control-max-age': '7200',
     };
   }

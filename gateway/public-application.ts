@@ -15,7 +15,7 @@ export interface PublicApplicationDeps {
   readonly log: { error(fields: object, message: string): void };
 }
 
-const apiPrefix = '/v1/';
+const apiPrefixes = ['/v1/', '/whip/', '/whep/'];
 
 export function createPublicApplication(deps: PublicApplicationDeps): HttpApplication {
   const { webSockets, page, origins, log } = deps;
@@ -35,8 +35,10 @@ export function createPublicApplication(deps: PublicApplicationDeps): HttpApplic
     }
     const methods = router.methods(head.path);
     if (head.method === 'OPTIONS' && methods.length > 0) {
-      const headers = { ...origins.preflightHeaders(head, methods), allow: methods.join(', ') };
-      return always(() => ({ status: 204, headers, body: '' }));
+      const description = router.description(head.path);
+      const headers = { ...origins.preflightHeaders(head, methods), allow: methods.join(', '), ...description };
+      // RFC 9725 section 4.2 wants 200 where something is said.
+      return always(() => ({ status: description === null ? 204 : 200, headers, body: '' }));
     }
     const match = router.find(head.method, head.path);
     if (match === null) {
@@ -57,7 +59,7 @@ export function createPublicApplication(deps: PublicApplicationDeps): HttpApplic
   };
 
   const route = (head: RequestHead): Reaction | StreamReaction => {
-    if (head.path.startsWith(apiPrefix)) return routeApi(head);
+    if (apiPrefixes.some((prefix) => head.path.startsWith(prefix))) return routeApi(head);
     const tunnel = deps.tunnelHttp.route(head);
     if (tunnel !== null) return tunnel;
     if (tunnelPaths.has(head.path)) {

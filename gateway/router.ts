@@ -10,10 +10,12 @@ export interface RoutedRequest {
 }
 
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly pattern: string;
   readonly maxBodyBytes: number;
   readonly handle: (request: RoutedRequest) => HttpReply | Promise<HttpReply>;
+  /** For the answer to OPTIONS: what the method takes. */
+  readonly describes?: Readonly<Record<string, string>>;
 }
 
 export interface RouteMatch {
@@ -40,10 +42,21 @@ export class Router {
 
   /** Methods of the routes with this path; empty if there is none. */
   methods(path: string): readonly string[] {
-    const methods = this.#routes
-      .filter(({ segments }) => matchSegments(segments, path) !== null)
-      .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+    const methods = this.#at(path).flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
     return methods.length === 0 ? [] : [...methods, 'OPTIONS'];
+  }
+
+  /** What they take, beside; null where none of them says. */
+  description(path: string): Readonly<Record<string, string>> | null {
+    const described = this.#at(path).filter(({ describes }) => describes !== undefined);
+    if (described.length === 0) return null;
+    const said: Record<string, string> = {};
+    for (const { describes } of described) Object.assign(said, describes);
+    return said;
+  }
+
+  #at(path: string): readonly Route[] {
+    return this.#routes.filter(({ segments }) => matchSegments(segments, path) !== null);
   }
 }
 

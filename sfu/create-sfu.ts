@@ -10,6 +10,7 @@ import { Participant } from './participant.ts';
 import type { ParticipantDeps } from './participant.ts';
 import { RoomRecorder } from './room-recorder.ts';
 import { Room } from './room.ts';
+import { isForeignOfferError, parseForeignOffer } from './foreign-offer.ts';
 import type {
   Candidate,
   EndReason,
@@ -19,11 +20,17 @@ import type {
   Sfu,
   SfuConfig,
   SfuDeps,
+  WhipOpened,
+  WhipPatched,
+  WhipRefusal,
+  WhipRole,
 } from './sfu.ts';
 import { SendBatch } from './send-batch.ts';
+import type { Offer } from './sdp-offer.ts';
 import { handleSignal } from './signalling.ts';
 import { loadSrtpWasm } from './srtp-wasm.ts';
 import { Transport } from './transport.ts';
+import { iceTagOf, joinWithOffer, patchIce } from './whip.ts';
 
 /** How often what is due is looked for, in ms. */
 const tickMs = 100;
@@ -50,6 +57,8 @@ export function createSfu(config: SfuConfig, deps: SfuDeps): Sfu {
 interface Session {
   readonly participant: Participant;
   readonly room: Room;
+  /** Of a client without a control channel; null for the others. */
+  readonly offer: Offer | null;
 }
 
 class SfuNode implements Sfu {
@@ -107,70 +116,35 @@ class SfuNode implements Sfu {
   }
 
   openSession(request: SessionRequest): { readonly epoch: number } {
-    const deps = this.#participantDeps;
-    if (deps === null) throw new SfuError('closed');
-    if (this.#sessions.has(request.sessionId)) throw new SfuError('session-exists');
-    const room = this.#rooms.get(request.room) ?? new Room(request.room, this.#deps.now());
-    if (room.sessions.size >= this.#config.maxParticipantsPerRoom) throw new SfuError('room-full');
-    const now = deps.now();
-    // Random, so that a session of an earlier life of this node is never taken for this one; not 0, which says nothing.
-    const epoch = u32(deps.random(4), 0) || 1;
-    const participant: Participant = new Participant(
-      deps,
-      request,
-      epoch,
-      {
-        onMessage: (text) => {
-          const counters = this.#counters.sfu;
-          const end = (who: Participant, reason: EndReason): void => {
-            this.endSession(who.session.sessionId, reason);
-          };
-          const endRoom = (): void => {
-            this.#endRoom(room, participant);
-          };
-          const { onTelemetry } = this.#deps;
-          const recorder = this.#recorder;
-          const recording = {
-            canRecord: recorder.isAvailable,
-            startRecording: (by: 'admin' | 'token') => {
-              recorder.begin(room, by);
-            },
-            stopRecording: () => recorder.stop(room, 'admin'),
-          };
-          handleSignal({ counters, end, endRoom, onTelemetry, ...recording }, room, participant, text, deps.now());
-        },
-        onReport: () => participant.report(deps.now()),
-        onOpen: () => {
-          participant.tellRung(deps.now());
-        },
-        onTaken: (path, take) => {
-          this.#deps.onTaken?.(request.sessionId, path, take);
-        },
-        onLost: (path) => {
-          this.detach(path);
-        },
-        onEnded: (reason) => {
-          this.endSession(request.sessionId, reason);
-        },
-        data: {
-          onMessage: (channel, message) => {
-            room.relayData(participant, channel, message);
-          },
-          onChannelClosed: (channel) => {
-            room.releaseData(participant, channel);
-          },
-          onGone: () => {
-            room.releaseData(participant, null);
-          },
-        },
-      },
-      now,
-    );
-    room.sessions.add(participant);
-    this.#rooms.set(room.name, room);
-    this.#sessions.set(request.sessionId, { participant, room });
-    this.#counters.sfu.sessions_opened++;
-    return { epoch };
+    const { participant } = this.#admit(request);
+    return { epoch: participant.epoch };
+  }
+
+  openWhip(request: SessionRequest, role: WhipRole, text: string): WhipOpened | WhipRefusal {
+    const offer = parseForeignOffer(text, role);
+    if (isForeignOfferError(offer)) {
+      this.#counters.sfu.offers_refused++;
+      const { where, reason, unsupported } = offer;
+      return { refused: unsupported ? 'unsupported' : 'malformed', detail: `${where}: ${reason}` };
+    }
+    const only = role === 'whip' ? 'publish' : 'subscribe';
+    const can = request.can.filter((permission) => permission === only);
+    const { participant } = this.#admit({ ...request, can }, offer);
+    const answer = participant.acceptOffer(offer, this.#deps.now());
+    return { epoch: participant.epoch, answer, iceTag: iceTagOf(participant) };
+  }
+
+  patchWhip(
+    sessionId: string,
+    fragment: string,
+    iceTags: readonly string[] | null,
+    candidates?: readonly Candidate[],
+  ): WhipPatched {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined || session.offer === null) throw new SfuError('unknown-session');
+    const { participant, offer } = session;
+    if (candidates !== undefined) participant.edgeCandidates = candidates;
+    return patchIce(participant, offer, fragment, iceTags, this.#deps.now());
   }
 
   hasSession(sessionId: string): boolean {
@@ -283,6 +257,81 @@ class SfuNode implements Sfu {
     await this.#recorder.close();
   }
 
+  /** `offer` is that of a client without a control channel. */
+  #admit(request: SessionRequest, offer: Offer | null = null): Session {
+    const deps = this.#participantDeps;
+    if (deps === null) throw new SfuError('closed');
+    if (this.#sessions.has(request.sessionId)) throw new SfuError('session-exists');
+    const room = this.#rooms.get(request.room) ?? new Room(request.room, this.#deps.now());
+    if (room.sessions.size >= this.#config.maxParticipantsPerRoom) throw new SfuError('room-full');
+    const now = deps.now();
+    // Random, so that a session of an earlier life of this node is never taken for this one; not 0, which says nothing.
+    const epoch = u32(deps.random(4), 0) || 1;
+    const participant: Participant = new Participant(
+      deps,
+      request,
+      epoch,
+      {
+        onMessage: (text) => {
+          const counters = this.#counters.sfu;
+          const end = (who: Participant, reason: EndReason): void => {
+            this.endSession(who.session.sessionId, reason);
+          };
+          const endRoom = (): void => {
+            this.#endRoom(room, participant);
+          };
+          const { onTelemetry } = this.#deps;
+          const recorder = this.#recorder;
+          const recording = {
+            canRecord: recorder.isAvailable,
+            startRecording: (by: 'admin' | 'token') => {
+              recorder.begin(room, by);
+            },
+            stopRecording: () => recorder.stop(room, 'admin'),
+          };
+          handleSignal({ counters, end, endRoom, onTelemetry, ...recording }, room, participant, text, deps.now());
+        },
+        onReport: () => participant.report(deps.now()),
+        onOpen: () => {
+          participant.tellRung(deps.now());
+        },
+        onActive: () => {
+          if (offer === null || participant.joined) return;
+          joinWithOffer(room, participant, offer, deps.now());
+          if (request.record === true) this.#recorder.begin(room, 'token');
+        },
+        onTaken: (path, take) => {
+          this.#deps.onTaken?.(request.sessionId, path, take);
+        },
+        onLost: (path) => {
+          this.detach(path);
+        },
+        onEnded: (reason) => {
+          this.endSession(request.sessionId, reason);
+        },
+        data: {
+          onMessage: (channel, message) => {
+            room.relayData(participant, channel, message);
+          },
+          onChannelClosed: (channel) => {
+            room.releaseData(participant, channel);
+          },
+          onGone: () => {
+            room.releaseData(participant, null);
+          },
+        },
+      },
+      now,
+      offer === null,
+    );
+    const session = { participant, room, offer };
+    room.sessions.add(participant);
+    this.#rooms.set(room.name, room);
+    this.#sessions.set(request.sessionId, session);
+    this.#counters.sfu.sessions_opened++;
+    return session;
+  }
+
   #receive(path: Path, datagram: Uint8Array, now: number): void {
     const counters = this.#counters.sfu;
     switch (classifyDatagram(datagram)) {
@@ -336,7 +385,7 @@ class SfuNode implements Sfu {
     for (const { session } of sessions) this.endSession(session.sessionId, 'room-ended');
   }
 
-  #find(roomName: string, participantId: string): Session {
+  #find(roomName: string, participantId: string): Pick<Session, 'participant' | 'room'> {
     const room = this.#rooms.get(roomName);
     if (room === undefined) throw new SfuError('unknown-room');
     const participant = room.member(participantId);

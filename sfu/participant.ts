@@ -14,6 +14,7 @@ import type {
   ControlRung,
   DataChannel,
   DataMessage,
+  IceCredentials,
   ParticipantInfo,
   ParticipantStatus,
   PathReport,
@@ -58,6 +59,12 @@ export interface ParticipantDeps extends TransportDeps {
   readonly onRung?: (move: RungMove, sessionId: string) => void;
 }
 
+export interface ParticipantEvents extends ControlSessionEvents {
+  readonly data: ParticipantData;
+  /** A transport took over publications and slots: media can flow. */
+  onActive(): void;
+}
+
 /** What a participant's own data channels bring. */
 export interface ParticipantData {
   onMessage(channel: DataChannel, message: DataMessage): void;
@@ -70,6 +77,7 @@ export class Participant {
   /** Public within the room; the session's id is not told to others. */
   readonly id: string;
   readonly session: SessionRequest;
+  readonly epoch: number;
   readonly control: ControlSession;
   readonly ingress: Ingress;
   readonly egress: Egress;
@@ -105,20 +113,28 @@ export class Participant {
   /** The last rung that carried media, for `onRung`. */
   #lastRung: Rung | null = null;
   readonly #openedAt: number;
+  /** Whether there can be a control channel; without one, the session is as good as its media. */
+  readonly #controlled: boolean;
+  readonly #events: ParticipantEvents;
+  #consentExpired = false;
   readonly #can: ReadonlySet<Permission>;
 
   constructor(
     deps: ParticipantDeps,
     session: SessionRequest,
     epoch: number,
-    events: ControlSessionEvents & { readonly data: ParticipantData },
+    events: ParticipantEvents,
     now: number,
+    controlled = true,
   ) {
     const { counters, random } = deps;
     this.#deps = deps;
     this.#openedAt = now;
     this.#data = events.data;
+    this.#events = events;
+    this.#controlled = controlled;
     this.session = session;
+    this.epoch = epoch;
     this.edgeCandidates = session.candidates ?? [];
     this.id = hex(random(8));
     this.#can = new Set(session.can);
@@ -164,10 +180,14 @@ export class Participant {
     return (this.#active ?? first)?.nominated?.kind ?? null;
   }
 
-  /** Since when there has been neither a connection nor media consent, in ms; null while there is either. */
+  /**
+   * Since when there has been neither a connection nor media consent, in ms; null while there is either. -Infinity where it
+   * is over for good: consent of a client without a control channel has expired (RFC 9725 section 4.3.3).
+   */
   get unreachableSince(): number | null {
     const { disconnectedAt } = this.control;
     if (disconnectedAt === null || this.#withoutConsentSince === null) return null;
+    if (!this.#controlled && this.#consentExpired) return -Infinity;
     return Math.max(disconnectedAt, this.#withoutConsentSince);
   }
 
@@ -191,13 +211,35 @@ export class Participant {
     return writeAnswer(offer, {
       ice: transport.localIce,
       fingerprint: this.#deps.identity.fingerprint,
-      candidates: [...this.#deps.candidates, ...this.edgeCandidates],
+      candidates: this.candidates,
       cname: this.#cname,
       slots: this.#slots,
       data: this.can('data'),
       originId: this.#originId,
       originVersion: ++this.#originVersion,
     });
+  }
+
+  /** ICE credentials of the first transport; null when there is none. */
+  get localIce(): IceCredentials | null {
+    const [transport] = this.#transports.keys();
+    return transport?.localIce ?? null;
+  }
+
+  get remoteIce(): IceCredentials | null {
+    const [transport] = this.#transports.keys();
+    return transport?.remoteIce ?? null;
+  }
+
+  /** The client of the first transport has new credentials. */
+  restartIce(ice: IceCredentials): void {
+    const [transport] = this.#transports.keys();
+    transport?.updateRemoteIce(ice);
+  }
+
+  /** Where this SFU is to be found, best first. */
+  get candidates(): readonly Candidate[] {
+    return [...this.#deps.candidates, ...this.edgeCandidates];
   }
 
   /** Moves publications and slots to the transport of this fingerprint. False when there is none that media can take. */
@@ -216,6 +258,7 @@ export class Participant {
 
   /** The same for an event that many are told, and that was made text once for all. */
   sendText(text: string, now: number): void {
+    if (!this.#controlled) return;
     if (this.control.send(text, now)) this.control.flush(now);
     else this.overrun = true;
   }
@@ -292,6 +335,7 @@ export class Participant {
     const { nominated } = transport;
     if (nominated !== null) this.#noteRung(nominated.kind, false, now);
     this.tellRung(now);
+    this.#events.onActive();
   }
 
   /** To a transport that works, where the active one does not. */
@@ -334,7 +378,8 @@ export class Participant {
         this.tellRung(now());
       },
       isSibling: (other) => this.#transports.has(other),
-      onConsent: (granted) => {
+      onConsent: (granted, expired) => {
+        this.#consentExpired = expired;
         this.#consent(transport, granted, now());
         if (!granted) this.#fallBack(now());
       },
@@ -343,6 +388,7 @@ export class Participant {
       },
       onClosed: () => {
         this.#close(transport, now());
+        if (!this.#controlled) this.#events.onEnded('left');
       },
     });
     return transport;

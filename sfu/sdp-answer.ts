@@ -1,9 +1,9 @@
-/** Writes the answer to a fixed-shape offer (RFC 8829 section 5.3), without a general SDP engine: the shape is known. */
-import { audioSlotMids, dataLimits, dataMid, extensionUri, videoSlotMids } from '../tunnel-protocol/index.ts';
+/** Writes the answer to an offer (RFC 8829 section 5.3), section by section in its order, without a general SDP engine. */
+import { audioSlotMids, dataLimits, extensionUri, videoSlotMids } from '../tunnel-protocol/index.ts';
 import { sctpPort } from './data-channel/index.ts';
 import type { Candidate } from './sfu.ts';
 import type { Codec } from './sdp-codecs.ts';
-import type { HeaderExtensionIds, Offer, OfferSection } from './sdp-offer.ts';
+import type { HeaderExtensionIds, Offer, OfferSection, OtherSection } from './sdp-offer.ts';
 
 export interface SlotSsrcs {
   readonly media: number;
@@ -20,7 +20,7 @@ export interface AnswerLocal {
   readonly fingerprint: string;
   readonly candidates: readonly Candidate[];
   readonly cname: string;
-  /** The SSRCs for life of each receiving section, by mid. */
+  /** The SSRCs for life of each slot. */
   readonly slots: ReadonlyMap<string, SlotSsrcs>;
   /** Whether the data section, where it can be served, may be. */
   readonly data: boolean;
@@ -32,9 +32,7 @@ export interface AnswerLocal {
 
 /** Payload types and header extension ids are the offer's own; a section without a known codec is rejected by port 0. */
 export function writeAnswer(offer: Offer, local: AnswerLocal): string {
-  const mids = offer.sections.filter((section) => section.codecs.length > 0).map((section) => section.mid);
-  const withData = local.data && offer.data !== null;
-  if (withData) mids.push(dataMid);
+  const mids = offer.media.filter((section) => isAccepted(section, local)).map(({ mid }) => mid);
   const lines = [
     'v=0',
     `o=- ${local.originId} ${String(local.originVersion)} IN IP4 127.0.0.1`,
@@ -42,20 +40,37 @@ export function writeAnswer(offer: Offer, local: AnswerLocal): string {
     't=0 0',
     // At session level: Chromium does not see it anywhere else.
     'a=ice-lite',
-    `a=group:BUNDLE ${mids.join(' ')}`,
+    ...(offer.trickle ? ['a=ice-options:trickle'] : []),
+    ...(offer.bundled ? [`a=group:BUNDLE ${mids.join(' ')}`] : []),
     ...(offer.extmapAllowMixed ? ['a=extmap-allow-mixed'] : []),
     'a=msid-semantic: WMS *',
   ];
-  for (const section of offer.sections) {
-    if (section.codecs.length === 0) lines.push(...rejection(`${section.kind} 0 UDP/TLS/RTP/SAVPF 0`, section.mid));
-    else lines.push(...writeSection(section, local, section.mid === mids[0]));
+  for (const section of offer.media) {
+    if (!isAccepted(section, local)) lines.push(...writeRejection(section));
+    else if ('data' in section) lines.push(...writeData(section, local));
+    else lines.push(...writeSection(section, local, section.mid === mids[0], offer.rtcpMuxOnly));
   }
-  lines.push(
-    ...(withData
-      ? writeData(offer, local)
-      : rejection(`application 0 ${offer.dataProtocol} webrtc-datachannel`, dataMid)),
-  );
   return lines.join('\r\n') + '\r\n';
+}
+
+/** What an answer says of ICE, as a fragment of its own (RFC 8840 section 9): for a client that has restarted ICE. */
+export function writeIceFragment(offer: Offer, { ice, candidates }: Pick<AnswerLocal, 'ice' | 'candidates'>): string {
+  const mids = offer.sections.map(({ mid }) => mid);
+  const [first] = offer.sections;
+  const lines = [
+    'a=ice-lite',
+    ...(offer.trickle ? ['a=ice-options:trickle'] : []),
+    ...(offer.bundled ? [`a=group:BUNDLE ${mids.join(' ')}`] : []),
+    ...(first === undefined ? [] : [mediaLine(first), `a=mid:${first.mid}`]),
+    ...writeIce(ice),
+    ...candidates.map(writeCandidate),
+    'a=end-of-candidates',
+  ];
+  return lines.join('\r\n') + '\r\n';
+}
+
+function isAccepted(section: OfferSection | OtherSection, local: AnswerLocal): boolean {
+  return 'data' in section ? local.data && section.data !== null : section.codecs.length > 0;
 }
 
 /** The media stream id of a slot: audio slot 0 belongs with main, so that browsers keep lips in sync. */
@@ -63,41 +78,48 @@ export function slotStreamId(mid: string): string {
   return mid === videoSlotMids[0] || mid === audioSlotMids[0] ? 'main' : `slot-${mid}`;
 }
 
-function rejection(media: string, mid: string): string[] {
-  return [`m=${media}`, 'c=IN IP4 0.0.0.0', 'a=inactive', `a=mid:${mid}`];
+function writeRejection(section: OfferSection | OtherSection): string[] {
+  const media =
+    'data' in section
+      ? `${section.type} 0 ${section.protocol} ${section.formats}`
+      : `${section.kind} 0 UDP/TLS/RTP/SAVPF 0`;
+  return [`m=${media}`, 'c=IN IP4 0.0.0.0', 'a=inactive', ...(section.mid === '' ? [] : [`a=mid:${section.mid}`])];
 }
 
 /** RFC 8841 section 10.2. */
-function writeData(offer: Offer, local: AnswerLocal): string[] {
+function writeData({ mid, protocol }: OtherSection, local: AnswerLocal): string[] {
   return [
-    `m=application 9 ${offer.dataProtocol} webrtc-datachannel`,
+    `m=application 9 ${protocol} webrtc-datachannel`,
     'c=IN IP4 0.0.0.0',
     ...writeTransport(local),
-    `a=mid:${dataMid}`,
+    `a=mid:${mid}`,
     `a=sctp-port:${String(sctpPort)}`,
     `a=max-message-size:${String(dataLimits.maxMessageBytes)}`,
   ];
 }
 
 function writeTransport(local: AnswerLocal): string[] {
-  return [
-    `a=ice-ufrag:${local.ice.ufrag}`,
-    `a=ice-pwd:${local.ice.pwd}`,
-    `a=fingerprint:sha-256 ${local.fingerprint}`,
-    'a=setup:passive',
-  ];
+  return [...writeIce(local.ice), `a=fingerprint:sha-256 ${local.fingerprint}`, 'a=setup:passive'];
 }
 
-function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: boolean): string[] {
-  const payloadTypes = section.codecs.flatMap(payloadTypesOf).join(' ');
+function writeIce({ ufrag, pwd }: AnswerLocal['ice']): string[] {
+  return [`a=ice-ufrag:${ufrag}`, `a=ice-pwd:${pwd}`];
+}
+
+function mediaLine({ kind, codecs }: OfferSection): string {
+  return `m=${kind} 9 UDP/TLS/RTP/SAVPF ${codecs.flatMap(payloadTypesOf).join(' ')}`;
+}
+
+function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: boolean, muxOnly: boolean): string[] {
   const lines = [
-    `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${payloadTypes}`,
+    mediaLine(section),
     'c=IN IP4 0.0.0.0',
     'a=rtcp:9 IN IP4 0.0.0.0',
     ...writeTransport(local),
     `a=mid:${section.mid}`,
     `a=${directionOf(section)}`,
     'a=rtcp-mux',
+    ...(muxOnly ? ['a=rtcp-mux-only'] : []),
   ];
   if (section.reducedSizeRtcp) lines.push('a=rtcp-rsize');
   lines.push(...writeExtensions(section));
@@ -105,17 +127,17 @@ function writeSection(section: OfferSection, local: AnswerLocal, bundleTag: bool
   if (section.active && section.rids.length > 0) {
     lines.push(...section.rids.map((rid) => `a=rid:${rid} recv`), `a=simulcast:recv ${section.rids.join(';')}`);
   }
-  const ssrcs = local.slots.get(section.mid);
-  if (section.active && section.source === null && ssrcs !== undefined) {
-    lines.push(...writeStream(section, ssrcs, local.cname));
+  const ssrcs = section.slot === null ? undefined : local.slots.get(section.slot);
+  if (section.active && section.slot !== null && ssrcs !== undefined) {
+    lines.push(...writeStream(section, section.slot, ssrcs, local.cname));
   }
   // Candidates of a bundle stand in its first section (RFC 8843 section 7.1.3).
   if (bundleTag) lines.push(...local.candidates.map(writeCandidate), 'a=end-of-candidates');
   return lines;
 }
 
-function writeStream(section: OfferSection, { media, rtx }: SlotSsrcs, cname: string): string[] {
-  const msid = `${slotStreamId(section.mid)} track-${section.mid}`;
+function writeStream(section: OfferSection, slot: string, { media, rtx }: SlotSsrcs, cname: string): string[] {
+  const msid = `${slotStreamId(slot)} track-${slot}`;
   const lines = [`a=msid:${msid}`];
   const repaired = section.codecs.some(({ rtxPayloadType }) => rtxPayloadType !== 0);
   if (repaired) lines.push(`a=ssrc-group:FID ${String(media)} ${String(rtx)}`);

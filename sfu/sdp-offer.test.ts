@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
-import { isOfferError, maxOfferLength, parseOffer } from './sdp-offer.ts';
+import { isOfferError, parseOffer } from './sdp-offer.ts';
 import type { Offer, OfferError } from './sdp-offer.ts';
+import { maxOfferLength } from './sdp-reading.ts';
 import { testdata } from './testing/testdata.ts';
 
 const chromium = readFileSync(testdata('chromium-156-offer.sdp'), 'utf8');

@@ -1,24 +1,21 @@
-/**
- * Reads the one fixed-shape offer (sdp-shape.ts; RFC 8829, RFC 8843) into what forwarding needs. The text is hostile:
- * it is bounded first, cut down to the lines that matter, and only then parsed; nothing in it is believed unchecked.
- */
-import { parse } from 'sdp-transform';
-import {
-  audioSlotMids,
-  dataMid,
-  extensionUri,
-  publishSections,
-  rids as knownRids,
-  videoSlotMids,
-} from '../tunnel-protocol/index.ts';
-import type { MediaKind, Rid, Source } from '../tunnel-protocol/index.ts';
+/** Reads the one fixed-shape offer (sdp-shape.ts; RFC 8829, RFC 8843) into what forwarding needs. */
+import { audioSlotMids, dataMid, publishSections, videoSlotMids } from '../tunnel-protocol/index.ts';
+import type { extensionUri, MediaKind, Rid, Source } from '../tunnel-protocol/index.ts';
 import { plainText, readCodecs } from './sdp-codecs.ts';
 import type { Codec } from './sdp-codecs.ts';
+import {
+  bundledMids,
+  checkSameTransport,
+  fault,
+  readDescription,
+  readExtensions,
+  readRids,
+  readSsrcs,
+  readTransport,
+  shown,
+} from './sdp-reading.ts';
+import type { Parsed, ParsedMedia } from './sdp-reading.ts';
 
-/** Largest offer in UTF-16 units, as much as a signalling message holds. Chromium's has 43,500. */
-export const maxOfferLength = 65_536;
-const maxLineLength = 1024;
-const maxLines = 4096;
 const defaultSctpPort = 5000;
 const defaultMaxMessageBytes = 65_536;
 
@@ -30,6 +27,8 @@ export interface OfferSection {
   readonly kind: MediaKind;
   /** What the client publishes here; null for a section it receives on. */
   readonly source: Source | null;
+  /** The slot that it receives here, by its mid in the fixed shape; null for a section it publishes on. */
+  readonly slot: string | null;
   /** False when the offer says `inactive`, or no codec in it is known. */
   readonly active: boolean;
   /** The accepted codecs, best first: one for a publishing section, at most one of each name for a receiving one. */
@@ -39,18 +38,38 @@ export interface OfferSection {
   readonly rids: readonly Rid[];
   /** Synchronisation sources announced by `a=ssrc`; a fallback for senders without the MID extension. */
   readonly ssrcs: readonly number[];
+  /** No other section has these payload types, so they say whose a packet is that nothing else tells (RFC 8843 section 9.2). */
+  readonly ownPayloadTypes: boolean;
   readonly reducedSizeRtcp: boolean;
+}
+
+/** A media section that carries no RTP here. */
+export interface OtherSection {
+  readonly mid: string;
+  /** The `m=` line's type, and its protocol and formats: for the answer. */
+  readonly type: string;
+  readonly protocol: string;
+  readonly formats: string;
+  /** Null when it is not one that SCTP over this transport's DTLS could serve. */
+  readonly data: OfferData | null;
 }
 
 export interface Offer {
   readonly ice: { readonly ufrag: string; readonly pwd: string };
   /** Algorithm in lower case, value in upper-case hex with colons (RFC 8122 section 5). */
   readonly fingerprint: { readonly algorithm: string; readonly value: string };
-  /** The twelve RTP sections in order. */
+  /** Those that carry RTP, in order: twelve in the fixed shape. */
   readonly sections: readonly OfferSection[];
+  /** All of them in order. */
+  readonly media: readonly (OfferSection | OtherSection)[];
+  /** Whether they share one transport. Without it there is one section. */
+  readonly bundled: boolean;
+  /** RTCP is multiplexed, and nothing else was offered (RFC 8858). */
+  readonly rtcpMuxOnly: boolean;
+  /** ICE options for the answer; none in the fixed shape. */
+  readonly trickle: boolean;
   readonly extmapAllowMixed: boolean;
-  readonly dataProtocol: string;
-  /** Null when the data section is not one that SCTP over this transport's DTLS could serve. */
+  /** Of the data section; null when there is none that could be served. */
   readonly data: OfferData | null;
 }
 
@@ -67,18 +86,6 @@ export interface OfferError {
   readonly reason: string;
 }
 
-type Parsed = ReturnType<typeof parse>;
-type ParsedMedia = Parsed['media'][number];
-
-const wantedLine =
-  /^(?:[vostcm]=|a=(?:group|mid|ice-ufrag|ice-pwd|fingerprint|setup|sendrecv|sendonly|recvonly|inactive|rtcp-mux|rtcp-rsize|rtpmap|fmtp|rtcp-fb|extmap|extmap-allow-mixed|rid|simulcast|ssrc|ice-lite|sctp-port|max-message-size)\b)/;
-const iceCharacters = /^[A-Za-z0-9+/]+$/;
-const hashBytes: ReadonlyMap<string, number> = new Map([
-  ['sha-256', 32],
-  ['sha-384', 48],
-  ['sha-512', 64],
-]);
-
 interface ShapeEntry {
   readonly mid: string;
   readonly kind: MediaKind;
@@ -92,23 +99,12 @@ const shape: readonly ShapeEntry[] = [
 
 /** Never throws: whatever is wrong comes back as an error that names the section. */
 export function parseOffer(text: string): Offer | OfferError {
-  if (text.length > maxOfferLength) return fault('session', `longer than ${String(maxOfferLength)} characters`);
-  const lines = text.split(/\r\n|\n/);
-  if (lines.length > maxLines) return fault('session', `more than ${String(maxLines)} lines`);
-  const wanted = lines.filter((line) => wantedLine.test(line));
-  if (wanted.some((line) => line.length > maxLineLength)) {
-    return fault('session', `a line is longer than ${String(maxLineLength)} characters`);
-  }
-  if (!wanted.includes('v=0')) return fault('session', 'not a session description: no "v=0" line');
-  return readOffer(parse(wanted.join('\r\n')));
+  const parsed = readDescription(text);
+  return 'reason' in parsed ? parsed : readOffer(parsed);
 }
 
 export function isOfferError(result: Offer | OfferError): result is OfferError {
   return 'reason' in result;
-}
-
-function fault(where: string, reason: string): OfferError {
-  return { where, reason };
 }
 
 function readOffer(parsed: Parsed): Offer | OfferError {
@@ -117,8 +113,8 @@ function readOffer(parsed: Parsed): Offer | OfferError {
     return fault('session', `${String(parsed.media.length)} media sections where the shape has ${String(count)}`);
   }
   if (parsed.icelite !== undefined) return fault('session', 'offers ice-lite, and so does this side');
-  const bundled = new Set(plainText(parsed.groups?.find((group) => group.type === 'BUNDLE')?.mids).split(' '));
-  const transport = readTransport(parsed, 0);
+  const bundled = bundledMids(parsed);
+  const transport = readTransport(parsed, 0, sectionName(0, shape[0]?.mid ?? ''));
   if ('reason' in transport) return transport;
 
   const sections: OfferSection[] = [];
@@ -139,12 +135,22 @@ function readOffer(parsed: Parsed): Offer | OfferError {
   if (data.type !== 'application') return fault(where, `is "${data.type}", expected "application"`);
   if (plainText(data.mid) !== dataMid) return fault(where, `has mid "${shown(data.mid)}", expected "${dataMid}"`);
   if (!/^[\w/]+$/.test(data.protocol)) return fault(where, 'has no protocol');
+  const other: OtherSection = {
+    mid: dataMid,
+    type: data.type,
+    protocol: data.protocol,
+    formats: 'webrtc-datachannel',
+    data: bundled.has(dataMid) ? readData(data) : null,
+  };
   return {
     ...transport,
     sections,
+    media: [...sections, other],
+    bundled: true,
+    rtcpMuxOnly: false,
+    trickle: false,
     extmapAllowMixed: (parsed as { extmapAllowMixed?: string }).extmapAllowMixed !== undefined,
-    dataProtocol: data.protocol,
-    data: bundled.has(dataMid) ? readData(data) : null,
+    data: other.data,
   };
 }
 
@@ -160,13 +166,6 @@ function sectionName(index: number, mid: string): string {
   return `section ${String(index)} (mid ${mid})`;
 }
 
-/** Peer's text inside an error: short, and without anything that could break a log line. */
-function shown(value: unknown): string {
-  return plainText(value)
-    .slice(0, 40)
-    .replace(/[^\x20-\x7e]/g, '?');
-}
-
 function checkShape(media: ParsedMedia, expected: ShapeEntry, bundled: ReadonlySet<string>): string | null {
   if (media.type !== expected.kind) return `is "${shown(media.type)}", expected "${expected.kind}"`;
   if (plainText(media.mid) !== expected.mid) return `has mid "${shown(media.mid)}", expected "${expected.mid}"`;
@@ -176,43 +175,6 @@ function checkShape(media: ParsedMedia, expected: ShapeEntry, bundled: ReadonlyS
   const direction = expected.source === null ? 'recvonly' : 'sendonly';
   if (media.direction !== direction && media.direction !== 'inactive') {
     return `is "${media.direction ?? 'sendrecv'}", expected "${direction}"`;
-  }
-  return null;
-}
-
-type OfferTransport = Pick<Offer, 'ice' | 'fingerprint'>;
-
-/** The transport attributes of the BUNDLE-tag section, which hold for all (RFC 8843 section 7.1.3). */
-function readTransport(parsed: Parsed, index: number): OfferTransport | OfferError {
-  const media = parsed.media[index] as ParsedMedia;
-  const where = sectionName(index, shape[index]?.mid ?? '');
-  const ice = { ufrag: plainText(media.iceUfrag ?? parsed.iceUfrag), pwd: plainText(media.icePwd ?? parsed.icePwd) };
-  if (!isIceString(ice.ufrag, 4)) return fault(where, 'has no valid ice-ufrag');
-  if (!isIceString(ice.pwd, 22)) return fault(where, 'has no valid ice-pwd');
-  const setup = media.setup ?? parsed.setup;
-  if (setup !== 'actpass' && setup !== 'active') return fault(where, `has setup "${shown(setup)}", expected "actpass"`);
-  const fingerprint = media.fingerprint ?? parsed.fingerprint;
-  if (fingerprint === undefined) return fault(where, 'has no fingerprint');
-  const algorithm = plainText(fingerprint.type).toLowerCase();
-  const value = plainText(fingerprint.hash).toUpperCase();
-  const length = hashBytes.get(algorithm);
-  if (length === undefined) return fault(where, `has a fingerprint by "${shown(algorithm)}", expected sha-256`);
-  if (value.length !== length * 3 - 1 || !/^[0-9A-F]{2}(?::[0-9A-F]{2})*$/.test(value)) {
-    return fault(where, 'has a malformed fingerprint');
-  }
-  return { ice, fingerprint: { algorithm, value } };
-}
-
-function isIceString(text: string, minLength: number): boolean {
-  return text.length >= minLength && text.length <= 256 && iceCharacters.test(text);
-}
-
-function checkSameTransport(parsed: Parsed, index: number, of: OfferTransport): string | null {
-  const media = parsed.media[index] as ParsedMedia;
-  if (media.iceUfrag !== undefined && plainText(media.iceUfrag) !== of.ice.ufrag) return 'has an ice-ufrag of its own';
-  if (media.icePwd !== undefined && plainText(media.icePwd) !== of.ice.pwd) return 'has an ice-pwd of its own';
-  if (media.fingerprint !== undefined && plainText(media.fingerprint.hash).toUpperCase() !== of.fingerprint.value) {
-    return 'has a fingerprint of its own';
   }
   return null;
 }
@@ -227,49 +189,13 @@ function readSection(media: ParsedMedia, expected: ShapeEntry, uriOfId: Map<numb
   if (typeof codecs === 'string') return codecs;
   return {
     ...expected,
+    slot: expected.source === null ? expected.mid : null,
     active: media.direction !== 'inactive' && codecs.length > 0,
     codecs,
     extensions,
     rids: expected.source === 'camera' ? readRids(media, extensions) : [],
     ssrcs: readSsrcs(media),
+    ownPayloadTypes: false,
     reducedSizeRtcp: media.rtcpRsize !== undefined,
   };
-}
-
-/**
- * Only ids that fit the one-byte form are taken (RFC 8285 section 4.2); the others are simply not answered. An id means one
- * thing in the whole bundle (RFC 8843 section 9.1), because a packet is looked at before its section is known.
- */
-function readExtensions(media: ParsedMedia, uriOfId: Map<number, string>): HeaderExtensionIds | string {
-  const idOf = new Map<string, number>();
-  for (const { value, uri } of media.ext ?? []) {
-    if ((uriOfId.get(value) ?? uri) !== uri) return `uses header extension id ${String(value)} for two things`;
-    uriOfId.set(value, uri);
-    if (value >= 1 && value <= 14) idOf.set(uri, value);
-  }
-  const entries = Object.entries(extensionUri).map(([name, uri]) => [name, idOf.get(uri) ?? 0]);
-  return Object.fromEntries(entries) as HeaderExtensionIds;
-}
-
-/** RFC 8853 section 5.3: known restriction identifiers that are declared, listed to be sent, and can be told apart. */
-function readRids(media: ParsedMedia, extensions: HeaderExtensionIds): readonly Rid[] {
-  if (extensions.rid === 0 || media.simulcast === undefined) return [];
-  const { dir1, list1, dir2, list2 } = media.simulcast;
-  const list = dir1 === 'send' ? list1 : dir2 === 'send' ? list2 : undefined;
-  const listed = new Set(
-    list
-      ?.toString()
-      .split(/[;,]/)
-      .map((id) => id.replace(/^~/, '')),
-  );
-  const declared = new Set(media.rids?.filter((rid) => rid.direction === 'send').map((rid) => plainText(rid.id)));
-  return knownRids.filter((rid) => listed.has(rid) && declared.has(rid));
-}
-
-function readSsrcs(media: ParsedMedia): readonly number[] {
-  const ids = new Set<number>();
-  for (const { id } of media.ssrcs ?? []) {
-    if (typeof id === 'number' && id > 0 && id <= 0xffff_ffff && ids.size < 8) ids.add(id);
-  }
-  return [...ids];
 }

@@ -90,6 +90,32 @@ export interface SessionRequest {
   readonly candidates?: readonly Candidate[];
 }
 
+/** Of a session without a control channel: whether its client sends media (WHIP, RFC 9725) or receives it (WHEP). */
+export type WhipRole = 'whip' | 'whep';
+
+export interface WhipOpened {
+  readonly epoch: number;
+  readonly answer: string;
+  /** Names the ICE session: another one after each restart. Letters, digits, `+` and `/`. */
+  readonly iceTag: string;
+}
+
+/** `malformed`: it is not what it should be. `unsupported`: it is, but cannot be served. */
+export interface WhipRefusal {
+  readonly refused: 'malformed' | 'unsupported';
+  /** Where, and what; names lines of the offer. */
+  readonly detail: string;
+}
+
+/**
+ * What became of a fragment with ICE of a client (RFC 8840): taken, or taken as a restart, which has an answer. `stale`: it is for
+ * another ICE session than there is. `too-many`: they come too fast.
+ */
+export type WhipPatched =
+  | { readonly outcome: 'trickled' | 'stale' | 'too-many' }
+  | { readonly outcome: 'restarted'; readonly fragment: string; readonly iceTag: string }
+  | { readonly outcome: 'malformed'; readonly detail: string };
+
 export interface RoomSummary {
   readonly room: string;
   /** Null while it is not recorded. */
@@ -110,6 +136,21 @@ export interface Sfu {
   start(): Promise<void>;
   /** Makes the participant and its transport. Throws SfuError `session-exists`, `room-full` or `closed`. */
   openSession(request: SessionRequest): { readonly epoch: number };
+  /**
+   * The same for a client that offers media and has no control channel: it joins when its media is connected, and its session
+   * lives as long as that has consent. Throws as `openSession`.
+   */
+  openWhip(request: SessionRequest, role: WhipRole, offer: string): WhipOpened | WhipRefusal;
+  /**
+   * A session that `openWhip` made: its client has candidates, or restarts ICE. `iceTags` are the ICE sessions that it may be about;
+   * null: whichever there is. `candidates`, where given, take the place of the request's. Throws SfuError `unknown-session`.
+   */
+  patchWhip(
+    sessionId: string,
+    fragment: string,
+    iceTags: readonly string[] | null,
+    candidates?: readonly Candidate[],
+  ): WhipPatched;
   hasSession(sessionId: string): boolean;
   /**
    * A tunnel connection, authenticated by the gateway as this session's, is open. It replaces the session's earlier

@@ -41,8 +41,8 @@ export interface TransportEvents {
   onData(packet: Uint8Array): void;
   /** `wasLost`: the path before was given up, so this one took its place unasked. */
   onNominated(path: Path, wasLost: boolean): void;
-  /** Media consent is gone from the last path, or there is consent again. */
-  onConsent(granted: boolean): void;
+  /** Media consent is gone from the last path, or there is consent again. `expired`: the peer was silent for too long. */
+  onConsent(granted: boolean, expired: boolean): void;
   /** Whether the other one is of the same participant, whose paths this one may take. */
   isSibling(other: Transport): boolean;
   /** A path dropped what it took before. Comes while something is sent, too. */
@@ -99,13 +99,13 @@ export class Transport implements BatchSender {
         this.#dropLostPaths();
         this.#valid.add(path);
         if (path.reliable) path.onDrop = this.#onDrop;
-        events.onConsent(true);
+        events.onConsent(true, false);
       },
       onNominated: (path, previous) => {
         events.onNominated(path, previous !== null && previous.owner !== this);
       },
       onConsentLost: () => {
-        events.onConsent(false);
+        events.onConsent(false, true);
       },
     });
     this.#agent.setRemote(remote.ice);
@@ -119,6 +119,11 @@ export class Transport implements BatchSender {
   /** This side's ICE credentials, for the answer. */
   get localIce(): { readonly ufrag: string; readonly pwd: string } {
     return this.#agent.local;
+  }
+
+  /** The client's, from its last offer. */
+  get remoteIce(): TransportRemote['ice'] {
+    return this.#remoteIce;
   }
 
   /** The path that media is sent on; null when there is none. */
@@ -183,14 +188,14 @@ export class Transport implements BatchSender {
       const compound = srtp.unprotectRtcp(datagram);
       if (isSrtpError(compound)) return;
       counters.rtcp_in++;
-      this.#count(path, datagram.length);
+      this.#count(path, datagram.length, now);
       this.#events.onRtcp(compound, now);
       return;
     }
     const packet = srtp.unprotectRtp(datagram);
     if (isSrtpError(packet)) return;
     counters.rtp_in++;
-    this.#count(path, datagram.length);
+    this.#count(path, datagram.length, now);
     this.#events.onRtp(packet, now);
   }
 
@@ -266,7 +271,7 @@ export class Transport implements BatchSender {
     this.#agent.forget(path);
     if (this.#dtlsPath === path) this.#dtlsPath = null;
     this.#dropLostPaths();
-    this.#events.onConsent(this.#valid.size > 0);
+    this.#events.onConsent(this.#valid.size > 0, false);
   }
 
   /** Ends DTLS with close_notify and lets go of all paths. No event follows. Idempotent. */
@@ -277,8 +282,9 @@ export class Transport implements BatchSender {
   }
 
   /** Authentic media that came. What comes on another path than the nominated one tells nothing of that. */
-  #count(path: Path, bytes: number): void {
+  #count(path: Path, bytes: number, now: number): void {
     if (path !== this.#agent.nominated) return;
+    this.#agent.mediaHeard(now);
     this.#received++;
     this.#receivedBytes += bytes;
   }

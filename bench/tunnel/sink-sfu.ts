@@ -40,6 +40,8 @@ export function createSinkSfu(): SinkSfu {
     counters: {},
     start: () => Promise.resolve(),
     openSession: () => ({ epoch: 1 }),
+    openWhip: () => ({ refused: 'unsupported', detail: 'nothing is served here' }),
+    patchWhip: () => ({ outcome: 'stale' }),
     hasSession: () => true,
     attach: (_sessionId, path) => paths.add(path),
     detach: (path) => paths.delete(path),

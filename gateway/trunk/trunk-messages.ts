@@ -1,5 +1,12 @@
 /** What the two ends of a trunk ask and tell each other in JSON, and the checks of it. */
-import { SfuError, sfuErrors, type Candidate, type SessionRequest, type SfuErrorCode } from '../../sfu/index.ts';
+import {
+  SfuError,
+  sfuErrors,
+  type Candidate,
+  type SessionRequest,
+  type SfuErrorCode,
+  type WhipRole,
+} from '../../sfu/index.ts';
 import { trunkLimits } from '../../tunnel-protocol/index.ts';
 
 /** The first frame of each stream. The edge's names the trunk, the stream's place in it, and how many there are. */
@@ -27,6 +34,13 @@ export function readHello(value: Readonly<Record<string, unknown>> | null): Trun
 
 export type TrunkRequest =
   | { readonly op: 'open-session'; readonly request: SessionRequest }
+  | { readonly op: 'open-whip'; readonly request: SessionRequest; readonly role: WhipRole; readonly offer: string }
+  | {
+      readonly op: 'patch-whip';
+      readonly session: string;
+      readonly fragment: string;
+      readonly iceTags: readonly string[] | null;
+    }
   | { readonly op: 'end-session'; readonly session: string }
   | { readonly op: 'rooms' }
   | { readonly op: 'room'; readonly room: string }

@@ -11,6 +11,7 @@ import {
 } from '../../sfu/index.ts';
 import {
   closeCodes,
+  concatBytes,
   encodeTrunkControl,
   encodeTrunkJson,
   encodeTrunkMessage,
@@ -52,6 +53,9 @@ export interface TrunkServerDeps {
 const helloTimeoutMs = 5000;
 /** So many connections may be there that have proved nothing. */
 const maxStrangers = 256;
+/** An offer, escaped as JSON. */
+const maxRequestBytes = 262_144;
+const maxPartialRequests = 64;
 
 interface EdgeLink {
   readonly edge: string;
@@ -59,6 +63,8 @@ interface EdgeLink {
   readonly candidates: readonly Candidate[];
   readonly streams: (TrunkStream | undefined)[];
   readonly flows: Map<number, TrunkPath>;
+  /** What came of requests of which more is to come, by their ids. */
+  readonly partial: Map<number, Uint8Array>;
 }
 
 export class TrunkServer {
@@ -209,7 +215,7 @@ export class TrunkServer {
     const key = `${hello.id} ${hello.link}`;
     let link = this.#links.get(key);
     if (link === undefined) {
-      link = { edge: hello.id, key, candidates: hello.candidates, streams: [], flows: new Map() };
+      link = { edge: hello.id, key, candidates: hello.candidates, streams: [], flows: new Map(), partial: new Map() };
       this.#links.set(key, link);
       this.#deps.log.info({ edge: hello.id, streams: hello.streams }, 'trunk opened');
     }
@@ -269,11 +275,7 @@ export class TrunkServer {
         stream.sendControl(encodeTrunkControl(trunkType.pong, [flow]));
         return;
       case trunkType.request: {
-        const part = readTrunkPart(body);
-        // No request is so long that it has to be cut.
-        const request = part?.isLast === true ? readTrunkJson(part.bytes) : null;
-        if (part === null || request === null) this.malformed++;
-        else void this.#answer(link, stream, part.id, request as unknown as TrunkRequest);
+        this.#requestPart(link, stream, body);
         return;
       }
       default:
@@ -302,6 +304,29 @@ export class TrunkServer {
     }
   }
 
+  #requestPart(link: EdgeLink, stream: TrunkStream, body: Uint8Array): void {
+    const part = readTrunkPart(body);
+    if (part === null) {
+      this.malformed++;
+      return;
+    }
+    const { partial } = link;
+    const before = partial.get(part.id) ?? new Uint8Array(0);
+    partial.delete(part.id);
+    if (before.length + part.bytes.length > maxRequestBytes || (!part.isLast && partial.size >= maxPartialRequests)) {
+      this.malformed++;
+      return;
+    }
+    const bytes = concatBytes([before, part.bytes]);
+    if (!part.isLast) {
+      partial.set(part.id, bytes);
+      return;
+    }
+    const request = readTrunkJson(bytes);
+    if (request === null) this.malformed++;
+    else void this.#answer(link, stream, part.id, request as unknown as TrunkRequest);
+  }
+
   async #answer(link: EdgeLink, stream: TrunkStream, id: number, request: TrunkRequest): Promise<void> {
     let answer: object;
     try {
@@ -319,10 +344,23 @@ export class TrunkServer {
       case 'open-session': {
         const request: SessionRequest = { ...asked.request, candidates: link.candidates };
         const verdict = (await admit?.(request.room)) ?? 'ok';
-        if (verdict !== 'ok') return { refused: verdict };
+        if (verdict !== 'ok') return { elsewhere: verdict };
         const { epoch } = sfu.openSession(request);
         this.#noteLink(request.sessionId, link);
         return { epoch };
+      }
+      case 'open-whip': {
+        const request: SessionRequest = { ...asked.request, candidates: link.candidates };
+        const verdict = (await admit?.(request.room)) ?? 'ok';
+        if (verdict !== 'ok') return { elsewhere: verdict };
+        const opened = sfu.openWhip(request, asked.role, asked.offer);
+        if (!('refused' in opened)) this.#noteLink(request.sessionId, link);
+        return opened;
+      }
+      case 'patch-whip': {
+        const patched = sfu.patchWhip(asked.session, asked.fragment, asked.iceTags, link.candidates);
+        this.#noteLink(asked.session, link);
+        return patched;
       }
       case 'end-session':
         return { ended: sfu.endSession(asked.session, 'left') };

@@ -6,10 +6,12 @@ import {
   type RoomSummary,
   type SessionRequest,
   type Sfu,
+  type WhipPatched,
+  type WhipRole,
 } from '../../sfu/index.ts';
 import { closeCodes, type Path, type Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
-import type { OpenedSession, Upstream } from './upstream.ts';
+import type { OpenedSession, OpenedWhip, Upstream } from './upstream.ts';
 
 export class EmbeddedUpstream implements Upstream {
   readonly #sfu: Sfu;
@@ -31,6 +33,21 @@ export class EmbeddedUpstream implements Upstream {
   async openSession(request: SessionRequest): Promise<OpenedSession> {
     const { epoch } = this.#sfu.openSession(request);
     return { node: this.#node, epoch };
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async openWhip(request: SessionRequest, role: WhipRole, offer: string): Promise<OpenedWhip> {
+    const opened = this.#sfu.openWhip(request, role, offer);
+    return 'refused' in opened ? opened : { node: this.#node, ...opened };
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async patchWhip(
+    { session }: ResumeClaims,
+    fragment: string,
+    iceTags: readonly string[] | null,
+  ): Promise<WhipPatched> {
+    return this.#sfu.patchWhip(session, fragment, iceTags);
   }
 
   endSession({ session }: ResumeClaims): Promise<boolean> {

@@ -4,4 +4,4 @@ export { ufragPrefixOf, type NodeAddress, type NodeLocator } from './node-locato
 export { TrunkUpstream } from './trunk-upstream.ts';
 export { UdpUpstream, udpUpstreamCounts } from './udp-upstream.ts';
 export { UpstreamNotAllowed, UpstreamUnavailable } from './upstream.ts';
-export type { OpenedSession, Upstream, UpstreamEvents, UpstreamRequest } from './upstream.ts';
+export type { OpenedSession, OpenedWhip, Upstream, UpstreamEvents, UpstreamRequest } from './upstream.ts';

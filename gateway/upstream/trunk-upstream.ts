@@ -1,14 +1,31 @@
 /** SFU nodes at the ends of trunks as an edge's upstream. A locator says which there are; trunks follow it. */
 import { SfuError } from '../../sfu/index.ts';
-import type { Candidate, Logger, RecordingSummary, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
+import type {
+  Candidate,
+  Logger,
+  RecordingSummary,
+  RoomSummary,
+  RungMove,
+  SessionRequest,
+  WhipOpened,
+  WhipPatched,
+  WhipRefusal,
+  WhipRole,
+} from '../../sfu/index.ts';
 import { classifyDatagram, closeCodes, datagramClass, decodeStun, stunAttribute } from '../../tunnel-protocol/index.ts';
 import type { Path, Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
 import { EdgeFlow, TrunkClient } from '../trunk/trunk-client.ts';
 import type { TrunkCredentials } from '../trunk/trunk-auth.ts';
-import type { TrunkEvent } from '../trunk/trunk-messages.ts';
+import type { TrunkEvent, TrunkRequest } from '../trunk/trunk-messages.ts';
 import { ufragPrefixOf, type NodeAddress, type NodeLocator } from './node-locator.ts';
-import { UpstreamUnavailable, type OpenedSession, type Upstream, type UpstreamEvents } from './upstream.ts';
+import {
+  UpstreamUnavailable,
+  type OpenedSession,
+  type OpenedWhip,
+  type Upstream,
+  type UpstreamEvents,
+} from './upstream.ts';
 
 export interface TrunkUpstreamConfig {
   readonly edgeId: string;
@@ -27,6 +44,8 @@ export interface TrunkUpstreamDeps {
   /** A node is reached, with addresses that TURN may relay to. */
   readonly nodeReached: (candidates: readonly Candidate[]) => void;
 }
+
+type TrunkAnswer = Readonly<Record<string, unknown>>;
 
 interface Trunk {
   readonly address: NodeAddress;
@@ -73,29 +92,26 @@ export class TrunkUpstream implements Upstream {
   }
 
   async openSession(request: SessionRequest): Promise<OpenedSession> {
-    const { locator } = this.#deps;
-    for (let attempt = 1; ; attempt++) {
-      const address = await locator.place(request.room);
-      const client = await this.#reach(address);
-      const opened = await client.ask({ op: 'open-session', request });
-      const { epoch, refused } = opened;
-      if (typeof epoch === 'number') {
-        this.#sessions.set(request.sessionId, { node: address.id, rung: 'none' });
-        locator.placed(request.room, address);
-        return { node: address.id, epoch };
-      }
-      locator.placed(request.room, null);
-      if (refused === 'directory-down') {
-        throw new UpstreamUnavailable('the directory is away, and the room is not known here', directoryRetrySeconds);
-      }
-      if (attempt === maxPlacements) throw new UpstreamUnavailable(`no SFU node takes the room: ${String(refused)}`, 1);
-    }
+    const { node, answer } = await this.#open(request, { op: 'open-session', request });
+    return { node, epoch: answer['epoch'] as number };
+  }
+
+  async openWhip(request: SessionRequest, role: WhipRole, offer: string): Promise<OpenedWhip> {
+    const { node, answer } = await this.#open(request, { op: 'open-whip', request, role, offer });
+    const opened = answer as unknown as WhipOpened | WhipRefusal;
+    return 'refused' in opened ? opened : { node, ...opened };
+  }
+
+  async patchWhip(
+    { session, node }: ResumeClaims,
+    fragment: string,
+    iceTags: readonly string[] | null,
+  ): Promise<WhipPatched> {
+    return (await this.#nodeOf(node).ask({ op: 'patch-whip', session, fragment, iceTags })) as unknown as WhipPatched;
   }
 
   async endSession({ session, node }: ResumeClaims): Promise<boolean> {
-    const client = this.#trunks.get(node)?.client;
-    if (client?.isOpen !== true) throw new UpstreamUnavailable('the SFU node of the session is out of reach');
-    const { ended } = await client.ask({ op: 'end-session', session });
+    const { ended } = await this.#nodeOf(node).ask({ op: 'end-session', session });
     return ended === true;
   }
 
@@ -255,6 +271,36 @@ export class TrunkUpstream implements Upstream {
   async #holder(room: string): Promise<TrunkClient | null> {
     const address = await this.#deps.locator.find(room);
     return address === null ? null : this.#reach(address);
+  }
+
+  #nodeOf(id: string): TrunkClient {
+    const client = this.#trunks.get(id)?.client;
+    if (client?.isOpen !== true) throw new UpstreamUnavailable('the SFU node of the session is out of reach');
+    return client;
+  }
+
+  /** Asks the node of the room, or the next one where that does not hold it any more. */
+  async #open(request: SessionRequest, asked: TrunkRequest): Promise<{ node: string; answer: TrunkAnswer }> {
+    const { locator } = this.#deps;
+    for (let attempt = 1; ; attempt++) {
+      const address = await locator.place(request.room);
+      const client = await this.#reach(address);
+      const answer = await client.ask(asked);
+      const { elsewhere } = answer;
+      if (elsewhere === undefined) {
+        if (typeof answer['epoch'] === 'number') {
+          this.#sessions.set(request.sessionId, { node: address.id, rung: 'none' });
+          locator.placed(request.room, address);
+        }
+        return { node: address.id, answer };
+      }
+      locator.placed(request.room, null);
+      if (elsewhere === 'directory-down') {
+        throw new UpstreamUnavailable('the directory is away, and the room is not known here', directoryRetrySeconds);
+      }
+      if (attempt === maxPlacements)
+        throw new UpstreamUnavailable(`no SFU node takes the room: ${elsewhere as string}`, 1);
+    }
   }
 
   #introduce(path: Path, datagram: Uint8Array): void {

@@ -2,7 +2,17 @@
  * The SFUs behind an edge, as its listeners and its API see them: the one of this process, one at the end of a trunk, or as
  * many as the directory knows. What concerns a path is done at once; what is asked may take a round trip.
  */
-import type { Candidate, RecordingSummary, RoomSummary, RungMove, SessionRequest } from '../../sfu/index.ts';
+import type {
+  Candidate,
+  RecordingSummary,
+  RoomSummary,
+  RungMove,
+  SessionRequest,
+  WhipOpened,
+  WhipPatched,
+  WhipRefusal,
+  WhipRole,
+} from '../../sfu/index.ts';
 import type { Path, QosEvent, Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
 
@@ -47,9 +57,15 @@ export interface OpenedSession {
   readonly epoch: number;
 }
 
+export type OpenedWhip = (OpenedSession & WhipOpened) | WhipRefusal;
+
 /** What is asked rejects with SfuError, {@link UpstreamUnavailable} or {@link UpstreamNotAllowed}. */
 export interface Upstream {
   openSession(request: UpstreamRequest): Promise<OpenedSession>;
+  /** Absent where sessions are relayed to SFUs of others, as what follows. */
+  openWhip?(request: SessionRequest, role: WhipRole, offer: string): Promise<OpenedWhip>;
+  /** As of the SFU; `iceTags` null: any. */
+  patchWhip?(claims: ResumeClaims, fragment: string, iceTags: readonly string[] | null): Promise<WhipPatched>;
   /** The client left. False: it has ended already, or was never there. */
   endSession(claims: ResumeClaims): Promise<boolean>;
   /**

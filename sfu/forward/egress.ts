@@ -78,7 +78,7 @@ export class Egress {
   /** An offer was accepted. */
   negotiate(sections: readonly OfferSection[], now: number): void {
     for (const slot of this.#all) {
-      const section = sections.find(({ mid }) => mid === slot.mid);
+      const section = sections.find((candidate) => candidate.slot === slot.mid);
       if (section !== undefined) slot.negotiate(section, now);
     }
   }

@@ -16,6 +16,7 @@ import {
 import type { ReportBlock, Rid, RtcpPacket, Source } from '../../tunnel-protocol/index.ts';
 import { ArrivalLog } from '../congestion/arrival-log.ts';
 import type { SfuCounters } from '../counters.ts';
+import type { Codec } from '../sdp-codecs.ts';
 import type { OfferSection } from '../sdp-offer.ts';
 import { Layer } from './layer.ts';
 import type { LayerFeedback } from './layer.ts';
@@ -291,7 +292,7 @@ export class Ingress {
     return layer;
   }
 
-  /** By the MID extension (RFC 8843 section 9.2), else by the SSRCs that the offer announced. */
+  /** By the MID extension, else by the SSRCs that the offer announced, else by payload type (RFC 8843 section 9.2). */
   #sectionOf(bytes: Uint8Array): OfferSection | null {
     const { rtp } = this.#packet;
     for (const id of this.#midIds) {
@@ -299,7 +300,13 @@ export class Ingress {
     }
     const source = this.#names.get(rtp.ssrc)?.source ?? null;
     if (source !== null) return this.#sections.find((section) => section.source === source) ?? null;
-    return this.#sections.find(({ ssrcs }) => ssrcs.includes(rtp.ssrc)) ?? null;
+    return (
+      this.#sections.find(({ ssrcs }) => ssrcs.includes(rtp.ssrc)) ??
+      this.#sections.find(
+        ({ ownPayloadTypes, codecs }) => ownPayloadTypes && codecs.some((codec) => uses(codec, rtp.payloadType)),
+      ) ??
+      null
+    );
   }
 
   #ridOf(section: OfferSection, bytes: Uint8Array, isRepair: boolean): Rid | null {
@@ -357,6 +364,10 @@ export class Ingress {
     if (videos.length > 0) parts.push(encodeRemb(ssrc, publisherBitrate, videos));
     this.#output?.sendRtcp(concatBytes(parts));
   }
+}
+
+function uses({ payloadType, rtxPayloadType, redPayloadType }: Codec, type: number): boolean {
+  return type === payloadType || type === rtxPayloadType || type === redPayloadType;
 }
 
 /** Keeps the latest ones. */

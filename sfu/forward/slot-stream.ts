@@ -197,12 +197,12 @@ export class SlotStream {
     return (['l', 'h'] as const).flatMap((rid) => track.layer(rid) ?? []);
   }
 
-  /** The subscriber's offer was accepted. The stream goes on unless the MID extension has another id than before. */
+  /** The subscriber's offer was accepted. The stream goes on unless it is to be named otherwise than before. */
   negotiate(section: OfferSection, now: number): void {
     const before = this.#section;
     this.#section = section;
     if (before === null || !sameNumbers(before, section)) this.#release();
-    if (this.#rewriter === null || before?.extensions.mid !== section.extensions.mid) {
+    if (this.#rewriter === null || before?.mid !== section.mid || before.extensions.mid !== section.extensions.mid) {
       this.#rewriter = new StreamRewriter({
         kind: this.kind,
         ssrc: this.ssrc,
@@ -210,7 +210,7 @@ export class SlotStream {
         // It is put in afterwards: it depends on the codec of whoever is shown.
         payloadType: 0,
         clockRate: this.kind === 'audio' ? 48_000 : 90_000,
-        mid: this.mid,
+        mid: section.mid,
         midExtensionId: section.extensions.mid,
         random: this.#shared.random,
       });

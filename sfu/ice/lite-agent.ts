@@ -7,6 +7,8 @@ import type { IceAgentEvents, IceLiteAgent } from './types.ts';
 
 /** RFC 7675 section 5.1: consent lasts 30 s. */
 export const consentMs = 30_000;
+/** Media puts off the end of consent no more often. */
+const mediaConsentMs = 2000;
 export const maxPathsPerAgent = 16;
 /**
  * How long a path that lost the nomination may not win it back without a counter. Browsers nominate without one, by
@@ -85,6 +87,15 @@ export class LiteAgent implements IceLiteAgent {
     else this.#host.generations.drop(this.#current);
     this.#current = this.#host.generations.create(this);
     return this.#current.local;
+  }
+
+  /**
+   * An authenticated packet came on the nominated path. This side, being lite, sends no checks, so a check of the peer's proves
+   * no more than that; and some peers, GStreamer among them, send none once they have nominated.
+   */
+  mediaHeard(now: number): void {
+    const known = this.#nominated;
+    if (known !== null && now - known.heardAt >= mediaConsentMs) this.#heard(known.path, now);
   }
 
   forget(path: Path): void {

@@ -40,6 +40,8 @@ export interface IceLiteAgent {
   setRemote(remote: IceCredentials): void;
   /** Makes new local credentials. The old ones stay valid until a path is nominated with the new ones. */
   restart(): IceCredentials;
+  /** An authenticated packet came on the nominated path: consent goes on, as by a check. Cheap. */
+  mediaHeard(now: number): void;
   /**
    * The path is gone, or no longer this agent's: lets go of it. If it was the nominated one and another is valid,
    * `onNominated` follows at once; if none is, `nominated` becomes null and nothing is told.

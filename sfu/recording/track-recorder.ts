@@ -180,11 +180,13 @@ function sectionOf(codec: Codec, kind: OfferSection['kind']): OfferSection {
     mid: '',
     kind,
     source: null,
+    slot: null,
     active: true,
     codecs: [plain],
     extensions: noExtensions,
     rids: [],
     ssrcs: [],
+    ownPayloadTypes: false,
     reducedSizeRtcp: false,
   };
 }
