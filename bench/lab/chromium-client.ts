@@ -32,21 +32,8 @@ export class ChromiumClient implements ClientUnderTest {
     intermediary: Intermediary | null = null,
     script: string | null = null,
   ): Promise<ChromiumClient> {
-    // Playwright starts one executable and talks with it by pipes, which pass the border between namespaces.
-    const wrapper = path.join(lab.folder, `chromium-${lab.client.name}`);
-    const outside = Object.keys(process.env).filter((name) => !(name in labEnvironment()));
-    const command = [...lab.client.prefix, 'env', ...outside.flatMap((name) => ['-u', name]), chromiumExecutable];
-    await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
-    await chmod(wrapper, 0o755);
-    const chromium = await oneByOne(() =>
-      inFolder(lab.folder, () =>
-        launchChromium({
-          executable: wrapper,
-          pins: [edge.pin, ...(intermediary?.pin === undefined ? [] : [intermediary.pin])],
-          flags: [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}, EXCLUDE ${routerAddress}`],
-        }),
-      ),
-    );
+    const pins = [edge.pin, ...(intermediary?.pin === undefined ? [] : [intermediary.pin])];
+    const chromium = await launchInClientNamespace(lab, pins);
     return new ChromiumClient(chromium, edge.url, intermediary?.proxy, script);
   }
 
@@ -116,6 +103,18 @@ export class ChromiumClient implements ClientUnderTest {
   async close(): Promise<void> {
     await this.#chromium.close();
   }
+}
+
+/** The browser alone. It ends with its `close`, and with the lab. */
+export async function launchInClientNamespace(lab: Lab, pins: readonly string[] = []): Promise<Chromium> {
+  // Playwright starts one executable and talks with it by pipes, which pass the border between namespaces.
+  const wrapper = path.join(lab.folder, `chromium-${lab.client.name}`);
+  const outside = Object.keys(process.env).filter((name) => !(name in labEnvironment()));
+  const command = [...lab.client.prefix, 'env', ...outside.flatMap((name) => ['-u', name]), chromiumExecutable];
+  await writeFile(wrapper, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
+  await chmod(wrapper, 0o755);
+  const flags = [`--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${edgeAddress}, EXCLUDE ${routerAddress}`];
+  return oneByOne(() => inFolder(lab.folder, () => launchChromium({ executable: wrapper, pins, flags })));
 }
 
 let launched: Promise<unknown> = Promise.resolve();

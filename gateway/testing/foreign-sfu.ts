@@ -1,6 +1,6 @@
 /**
  * A peer that is not of this project, in a process of its own: werift's whole RTCPeerConnection. Answers offers, and sends
- * back every message of a data channel and every RTP packet. Its parent sends `{ port, address, sdp }` and gets `{ sdp }`; the
+ * back every message of a data channel and every RTP packet, as loopback tests of calls do. Its parent sends `{ port, address, sdp }` and gets `{ sdp }`; the
  * port is that one or the next.
  */
 import { MediaStreamTrack, RTCPeerConnection, useH264, useOPUS, useVP8 } from 'werift';
@@ -37,6 +37,9 @@ async function answer({ address, port, sdp }: Offer): Promise<void> {
     transceiver.setDirection('sendrecv');
     void transceiver.sender.replaceTrack(echo);
     transceiver.onTrack.subscribe((track) => {
+      transceiver.sender.onPictureLossIndication.subscribe(() => {
+        if (track.ssrc !== undefined) void transceiver.receiver.sendRtcpPLI(track.ssrc);
+      });
       track.onReceiveRtp.subscribe((packet) => {
         echo.writeRtp(packet);
       });
