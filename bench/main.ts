@@ -1,4 +1,4 @@
-/** `npm run bench -- <name> [--runs 5] [--soak 10] [--compare old.json]`: runs one benchmark (or all), prints its table and keeps its result files. */
+/** `npm run bench -- <name> [--runs 5 | --quick] [--soak 10] [--compare old.json]`: runs one benchmark (or all), prints its table and keeps its result files. */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { benches, type BenchName } from './benches.ts';
@@ -12,6 +12,7 @@ const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N
 
   <name>    ${[...Object.keys(benches), 'all'].join(', ')}
   --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
+  --quick   one counted run: says whether it works, and roughly what comes of it
   --soak S  seconds over which the heap must not grow, where a bench looks at that (default 10)
   --clients N   clients of cluster (default 200); its target is meant for the default
   --outage S    seconds for which cluster's directory is away (default 60)
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       runs: { type: 'string', default: '5' },
+      quick: { type: 'boolean', default: false },
       soak: { type: 'string', default: '10' },
       clients: { type: 'string' },
       outage: { type: 'string', default: '60' },
@@ -33,7 +35,7 @@ async function main(): Promise<void> {
     },
   });
   const name = positionals[0];
-  const runs = Number(values.runs);
+  const runs = values.quick ? 1 : Number(values.runs);
   const soakSeconds = Number(values.soak);
   const clients = values.clients === undefined ? null : Number(values.clients);
   const outageSeconds = Number(values.outage);

@@ -13,7 +13,7 @@ import type { CpuReading } from '../harness/cpu-meter.ts';
 import { against, figure, type Figure } from '../harness/result-file.ts';
 import { summarize } from '../harness/statistics.ts';
 import { startWorker, type WorkerProcess } from '../harness/worker-process.ts';
-import { benchCalls, hundredPersonCalls, speakersAndListeners } from './call-bench.ts';
+import { benchCalls, benchJoins, hundredPersonCalls, speakersAndListeners } from './call-bench.ts';
 import type { BlastOptions, BlastResult } from './blast.ts';
 
 /** 1200 bytes as a datagram: RTP header 12, MID extension 8, SRTP tag 16. */
@@ -49,6 +49,7 @@ export async function benchSfu({ runs, progress }: BenchOptions): Promise<readon
   await fanOut(10, 20_000, runs, samples, progress);
   await fanOut(100, 2500, runs, samples, progress);
   await weriftFanOut(10, 8000, runs, samples, progress);
+  const joins = await benchJoins(runs, progress);
   const calls = await benchCalls(hundredPersonCalls, runs, progress);
   const rooms = await benchCalls(speakersAndListeners, runs, progress);
   return [
@@ -60,8 +61,7 @@ export async function benchSfu({ runs, progress }: BenchOptions): Promise<readon
     samples.figure('sfu.fanout100.1200.cpu_us', 'µs of CPU per packet sent'),
     samples.figure('sfu.delay.half.p50_ms', 'ms'),
     samples.figure('sfu.delay.half.p99_ms', 'ms'),
-    samples.figure('sfu.join.cpu_ms', 'ms of CPU per join'),
-    samples.figure('sfu.idle.rss_kib', 'KiB of memory per participant'),
+    ...joins,
     ...calls,
     ...rooms,
   ];
@@ -79,12 +79,7 @@ async function fanOut(
   const load = startWorker(new URL('./load.js', import.meta.url), 1);
   try {
     const url = await server.call('start');
-    const idle = (await server.call('begin').then(() => server.call('end'))) as CpuReading;
-    await server.call('begin');
     await load.call('connect', { url, subscribers: receivers }, 240_000);
-    const joins = (await server.call('end')) as CpuReading;
-    samples.add('sfu.join.cpu_ms', joins.cpuUs / 1000 / (receivers + 1));
-    if (receivers === 100) samples.add('sfu.idle.rss_kib', (joins.rssBytes - idle.rssBytes) / 1024 / (receivers + 1));
     for (let run = 0; run <= runs; run++) {
       progress(`1 → ${String(receivers)}, ${run === 0 ? 'warm-up' : `run ${String(run)} of ${String(runs)}`}`);
       const full = { packets, receivers, burst: 16, perSecond: 0, window };

@@ -75,3 +75,40 @@ export async function benchCalls(
     of('load_held_up_ms', 'ms, the longest pause of the load itself', ({ outcome }) => outcome.heldUpMs),
   ];
 }
+
+const warmUpPeers = 40;
+const joiningPeers = 100;
+
+/**
+ * What a participant costs who joins and then does nothing: all of a join (HTTPS, control channel, offer, ICE, DTLS), and the memory
+ * that stays, after garbage was collected. The first peers are not counted: they load and compile.
+ */
+export async function benchJoins(runs: number, progress: (text: string) => void): Promise<readonly Figure[]> {
+  const cpuMs: number[] = [];
+  const rssKib: number[] = [];
+  for (let run = 1; run <= runs; run++) {
+    progress(`joins, run ${String(run)} of ${String(runs)}`);
+    const server = startWorker(new URL('./server.js', import.meta.url), 0);
+    const load = startWorker(new URL('./call-load.js', import.meta.url), 1);
+    try {
+      const url = (await server.call('start')) as string;
+      const join = (room: string, listeners: number): Promise<unknown> =>
+        load.call('connect', { url, room, senders: 0, listeners, video: false } satisfies RoomPlan, joinTimeoutMs);
+      await join('warm-up', warmUpPeers);
+      const before = (await server.call('rss')) as number;
+      await server.call('begin');
+      await join('idle', joiningPeers);
+      const { cpuUs } = (await server.call('end')) as CpuReading;
+      cpuMs.push(cpuUs / 1000 / joiningPeers);
+      rssKib.push((((await server.call('rss')) as number) - before) / 1024 / joiningPeers);
+      await load.call('close');
+      await server.call('stop', undefined, joinTimeoutMs);
+    } finally {
+      await Promise.all([load.stop(), server.stop()]);
+    }
+  }
+  return [
+    figure('sfu.join.cpu_ms', 'ms of CPU per join', summarize(cpuMs)),
+    figure('sfu.idle.rss_kib', 'KiB of memory per participant', summarize(rssKib)),
+  ];
+}

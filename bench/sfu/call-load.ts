@@ -101,9 +101,8 @@ async function send(): Promise<void> {
       room.forEach((sender, index) => {
         sender.speaks = (index - turn + room.length * turn) % room.length < speakersAtOnce;
         sender.run(now);
+        engine.reset();
       });
-      for (const peer of peers) peer.flush();
-      engine.reset();
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

@@ -1,9 +1,13 @@
 /** The whole edge, SFU included, in a process of its own. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { TestEdge } from '../e2e/edge.ts';
 import { startBenchEdge } from '../harness/bench-edge.ts';
 import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
 import { serveCommands } from '../harness/worker-process.ts';
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 let edge: TestEdge | null = null;
 let endMeter: (() => CpuReading) | null = null;
 
@@ -18,6 +22,12 @@ serveCommands({
   end(): CpuReading {
     if (endMeter === null) throw new Error('end without begin');
     return endMeter();
+  },
+  /** Bytes that stay when garbage was collected. */
+  rss(): number {
+    collectGarbage();
+    collectGarbage();
+    return process.memoryUsage().rss;
   },
   async stop(): Promise<void> {
     await edge?.close();

@@ -59,7 +59,7 @@ export class SyntheticSender {
     };
   }
 
-  /** Queues what is due. */
+  /** Sends what is due; the engine is to be reset then. */
   run(now: number): void {
     this.#stamp.setFloat64(0, performance.now());
     // Where the load was held up, what was missed is not made up for.
@@ -73,6 +73,7 @@ export class SyntheticSender {
       this.#frameAt += frameMs;
       for (let i = 0; i < layers.length; i++) this.#sendFrame(i);
     }
+    this.#peer.flush();
   }
 
   #sendAudio(): void {

@@ -23,9 +23,9 @@ const maxJobs = 2048;
 const chunkBytes = 131_072;
 const scratchBytes = 4096;
 const nonceRoom = 16;
-/** A hash key, or an authentication key. */
-const contextBytes = 64;
-const maxContexts = 131_072;
+/** A hash key with its tables, or an authentication key. */
+const contextBytes = 576;
+const maxContexts = 65_536;
 const arenaBytes = 2_097_152;
 /** Room behind a packet for the longest tag. */
 const tagRoom = 16;
@@ -84,7 +84,7 @@ export class SrtpEngine {
     this.native = bindNative?.(this.bytes) ?? null;
   }
 
-  /** Room for a key of RTP or RTCP in one direction. Throws RangeError when there are 131,072 of them. */
+  /** Room for a key of RTP or RTCP in one direction. Throws RangeError when there are 65,536 of them. */
   takeContext(): number {
     const free = this.#freeContexts.pop();
     if (free !== undefined) return free;
