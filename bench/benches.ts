@@ -6,6 +6,7 @@ import { benchJoin } from './join/bench.ts';
 import { benchLink } from './lab/link-bench.ts';
 import { benchLadder } from './ladder/bench.ts';
 import { benchMedia } from './media/bench.ts';
+import { benchPage } from './page/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
 import { benchSrtp } from './srtp/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
@@ -41,6 +42,7 @@ export const benches = {
   ladder: benchLadder,
   link: benchLink,
   join: benchJoin,
+  page: benchPage,
 } satisfies Readonly<Record<string, Bench>>;
 
 export type BenchName = keyof typeof benches;

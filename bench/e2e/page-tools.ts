@@ -26,7 +26,11 @@ export interface PageCall {
   /** The page's own media stack. */
   readonly tunnel: {
     readonly firstPictureAt: number | null;
-    readonly stats: readonly (PageTrackStats & { readonly kind: string; readonly lost: number })[];
+    readonly stats: readonly (PageTrackStats & {
+      readonly kind: string;
+      readonly lost: number;
+      readonly concealedSamples: number;
+    })[];
   } | null;
   restartIce(): Promise<void>;
   leave(): Promise<void>;

@@ -3,6 +3,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { BrowserContext, Page } from 'playwright-core';
 import { chromiumExecutable, launchChromium, type Chromium } from '../e2e/chromium.ts';
+import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { ClientReport, ClientUnderTest } from './client-under-test.ts';
 import type { LabEdge } from './lab-edge.ts';
 import { routerAddress, type Intermediary } from './intermediary.ts';
@@ -53,11 +54,13 @@ export class ChromiumClient implements ClientUnderTest {
     return page;
   }
 
-  async join(room: string, timeoutMs: number): Promise<void> {
+  /** `rung`: this one alone. */
+  async join(room: string, timeoutMs: number, rung?: Rung): Promise<void> {
     this.#context = await this.context();
     await this.#context.addInitScript(watchPage);
     if (this.#script !== null) await this.#context.addInitScript({ path: this.#script });
-    const page = await this.open(this.#context, `/?room=${room}&name=Client&join=1`, timeoutMs);
+    const only = rung === undefined ? '' : `&rung=${rung}`;
+    const page = await this.open(this.#context, `/?room=${room}&name=Client&join=1${only}`, timeoutMs);
     this.#page = page;
     const joined = page.waitForFunction(() => (globalThis.sallyportCall ?? null) !== null, undefined, {
       timeout: timeoutMs,
