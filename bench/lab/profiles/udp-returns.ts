@@ -5,7 +5,6 @@ export const udpReturns: Profile = {
   name: 'udp-returns',
   summary: 'UDP is dropped at first, and passes from 20 s after the join on',
   firewall: udpBlocked.firewall ?? '',
-  notYet: { chromium: 'its way back to UDP is not proven yet' },
   later: { seconds: 20, firewall: '', before: udpBlocked.rungs, climbSeconds: 45, mostGapMs: 1_000 },
   rungs: { chromium: ['udp'], node: ['udp'] },
   budgetSeconds: defaultBudgetSeconds,
