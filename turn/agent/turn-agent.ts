@@ -54,7 +54,8 @@ export class TurnAgent {
 
   /** The session at the edge is another one, or there is none: allocations at the one before are lost, and their clients told. */
   setServer(credentials: AgentCredentials | null): void {
-    for (const client of [...this.#clients.values()]) this.#end(client);
+    // Where there was none, clients have nothing to lose, and what they asked waits for `resend`.
+    if (this.#shared.server !== null) for (const client of [...this.#clients.values()]) this.#end(client);
     this.#shared.server = credentials === null ? null : { ...credentials, realm: '', nonce: '', key: noKey };
   }
 
@@ -102,8 +103,11 @@ export class TurnAgent {
 
   /** Ends the flows of all clients. */
   close(): void {
-    for (const { flow } of this.#clients.values()) this.#shared.deps.send(flow, nothing);
-    this.setServer(null);
+    for (const client of [...this.#clients.values()]) {
+      this.#shared.deps.send(client.flow, nothing);
+      this.#end(client);
+    }
+    this.#shared.server = null;
   }
 
   #admit(link: AgentLink): AgentClient | null {
