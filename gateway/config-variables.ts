@@ -26,6 +26,10 @@ export const settings = [
   'CLUSTER_CA',
   'DRAIN_SECONDS',
   'STORAGE',
+  'S3_ENDPOINT',
+  'S3_REGION',
+  'S3_ACCESS_KEY_ID',
+  'S3_SECRET_ACCESS_KEY',
   'DATA_DIR',
   'REDIS_URL',
   'EDGE_ID',
@@ -41,7 +45,6 @@ export type Setting = (typeof settings)[number];
 export const notSupportedYet: Partial<
   Record<Setting, { readonly feature: string; readonly harmless: readonly string[] }>
 > = {
-  STORAGE: { feature: 'recording', harmless: [] },
   KAFKA_BROKERS: { feature: 'telemetry to Kafka', harmless: [] },
 };
 

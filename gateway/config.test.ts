@@ -149,10 +149,27 @@ t.test('files that cannot be used', (t) => {
 t.test('what is not built yet is refused, not ignored', (t) => {
   for (const [name, value] of Object.entries({
     SALLYPORT_KAFKA_BROKERS: 'kafka:9092',
-    SALLYPORT_STORAGE: 's3://bucket',
   })) {
     t.match(faults({ [name]: value }), [new RegExp(`^${name}: .* is not supported yet by this version`)], name);
   }
+  t.end();
+});
+
+t.test('recordings go to a folder or to a bucket', (t) => {
+  const s3 = { SALLYPORT_STORAGE: 's3://bucket.name/a/b/' };
+  const keys = { SALLYPORT_S3_ACCESS_KEY_ID: 'id', SALLYPORT_S3_SECRET_ACCESS_KEY: 'key' };
+  t.match(load({ ...s3, ...keys }).storage, {
+    kind: 's3',
+    endpoint: 'https://s3.us-east-1.amazonaws.com',
+    bucket: 'bucket.name',
+    prefix: 'a/b',
+  });
+  t.match(load({ SALLYPORT_DATA_DIR: '/d' }).storage, { kind: 'folder', folder: '/d/recordings' });
+  t.match(load({ SALLYPORT_STORAGE: '/mnt/calls' }).storage, { kind: 'folder', folder: '/mnt/calls' });
+  t.match(faults(s3), [/^SALLYPORT_S3_ACCESS_KEY_ID: is needed/, /^SALLYPORT_S3_SECRET_ACCESS_KEY: is needed/]);
+  t.match(faults({ ...s3, ...keys, SALLYPORT_S3_ENDPOINT: 'http://x/y' }), [/^SALLYPORT_S3_ENDPOINT: must be/]);
+  t.match(faults({ SALLYPORT_STORAGE: 'gs://bucket' }), [/^SALLYPORT_STORAGE: must be a folder/]);
+  t.match(faults(keys), [/^SALLYPORT_S3_ACCESS_KEY_ID: is for/, /^SALLYPORT_S3_SECRET_ACCESS_KEY: is for/]);
   t.end();
 });
 
@@ -270,7 +287,7 @@ t.test('a secret is never shown', (t) => {
 
 t.test('the documentation has a row for every setting, and for no other', (t) => {
   const text = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
-  const rows = [...text.matchAll(/^\| `(SALLYPORT_[A-Z_]+)`/gm)].map((match) => match[1]);
+  const rows = [...text.matchAll(/^\| `(SALLYPORT_[A-Z0-9_]+)`/gm)].map((match) => match[1]);
   t.same(rows.filter((name) => name !== 'SALLYPORT_CONFIG').sort(), settings.map(environmentName).sort());
   t.equal(fileKey('TURN_UDP_PORT'), 'turnUdpPort');
   t.end();

@@ -21,6 +21,7 @@ export type AuthMode = 'token' | 'open';
 export type EngineChoice = 'auto' | 'uws' | 'node';
 export type LogLevel = (typeof logLevels)[number];
 const defaultTurnUdpPort = 3478;
+const s3Settings: readonly Setting[] = ['S3_ENDPOINT', 'S3_REGION', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'];
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 export interface Config {
@@ -62,8 +63,23 @@ export interface Config {
   readonly drainSeconds: number;
   /** By what edges and SFU nodes know each other: a secret, certificates, or both; null where there are no others. */
   readonly cluster: TrunkCredentials | null;
+  /** Where recordings go. */
+  readonly storage: StorageChoice;
   readonly logLevel: LogLevel;
 }
+
+export type StorageChoice =
+  | { readonly kind: 'folder'; readonly folder: string }
+  | {
+      readonly kind: 's3';
+      readonly endpoint: string;
+      readonly region: string;
+      readonly bucket: string;
+      /** Of the keys, without slashes at its ends. */
+      readonly prefix: string;
+      readonly accessKeyId: string;
+      readonly secretAccessKey: Secret;
+    };
 
 export type UpstreamChoice =
   | { readonly kind: 'embedded' }
@@ -131,6 +147,7 @@ export function loadConfig(sources: ConfigSources): Config {
     redisUrls: read.redisUrls(),
     drainSeconds: read.seconds('DRAIN_SECONDS', 600),
     cluster: read.cluster(sources.readFile),
+    storage: read.storage(path.resolve(read.text('DATA_DIR') ?? 'data')),
     logLevel: read.choice('LOG_LEVEL', logLevels, 'info'),
   };
   read.checkCluster(config);
@@ -339,6 +356,38 @@ class Reader {
     const files = [certFile, keyFile, caFile].map((file) => this.#file('CLUSTER_CERT', file, readFile) ?? '');
     const [cert = '', key = '', ca = ''] = files;
     return { secret: secret === null ? null : new Secret(secret), certificate: { cert, key, ca } };
+  }
+
+  /** A folder, or `s3://bucket/prefix`. */
+  storage(dataDir: string): StorageChoice {
+    const text = this.text('STORAGE') ?? path.join(dataDir, 'recordings');
+    const [, bucket, prefix = ''] =
+      /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w!.*'()/-]*))?$/.exec(text) ?? [];
+    if (bucket === undefined) {
+      if (/^[a-z0-9]+:\/\//i.test(text))
+        this.#bad('STORAGE', 'must be a folder, or s3://bucket with or without /prefix');
+      for (const setting of s3Settings) {
+        if (this.text(setting) !== null) this.#fault(setting, `is for ${environmentName('STORAGE')}=s3://…`);
+      }
+      return { kind: 'folder', folder: path.resolve(text) };
+    }
+    const region = this.text('S3_REGION') ?? 'us-east-1';
+    const endpoint = this.text('S3_ENDPOINT') ?? `https://s3.${region}.amazonaws.com`;
+    const isOrigin = URL.canParse(endpoint) && /^https?:\/\/[^/]+\/?$/.test(endpoint);
+    if (!isOrigin) this.#bad('S3_ENDPOINT', 'must be an http:// or https:// URL without a path');
+    const accessKeyId = this.text('S3_ACCESS_KEY_ID');
+    const secret = this.text('S3_SECRET_ACCESS_KEY');
+    if (accessKeyId === null) this.#fault('S3_ACCESS_KEY_ID', 'is needed to store recordings in a bucket');
+    if (secret === null) this.#fault('S3_SECRET_ACCESS_KEY', 'is needed to store recordings in a bucket');
+    return {
+      kind: 's3',
+      endpoint,
+      region,
+      bucket,
+      prefix: prefix.replace(/^\/+|\/+$/g, ''),
+      accessKeyId: accessKeyId ?? '',
+      secretAccessKey: new Secret(secret ?? ''),
+    };
   }
 
   /** What only several settings together can get wrong. */

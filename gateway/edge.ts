@@ -1,6 +1,5 @@
 /** The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. */
 import { randomBytes, randomInt, X509Certificate } from 'node:crypto';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';
 import { createTurnCredentials } from '../turn/index.ts';
@@ -28,7 +27,7 @@ import { createPublicApplication } from './public-application.ts';
 import { packageVersion } from './package-version.ts';
 import { PublicPort } from './public-port.ts';
 import { RateLimiter, type RateLimit } from './rate-limit.ts';
-import { FolderStore } from './recording/index.ts';
+import { openRecordings, type Recordings } from './recording/index.ts';
 import { roomsRoutes } from './rooms-api.ts';
 import type { Secret } from './secret.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -141,6 +140,8 @@ class EdgeProcess implements Edge {
   readonly #undo: (() => Promise<void> | void)[] = [];
   #resolveClosed: () => void = () => undefined;
   #sessions: () => number = () => 0;
+  /** Where there is an SFU in this process. */
+  #recordings: Recordings | null = null;
   /** Tells clients to go to other edges, where there are any. */
   #sendElsewhere: (spreadMs: number) => void = () => undefined;
   #ready = false;
@@ -422,6 +423,7 @@ class EdgeProcess implements Edge {
       turn,
       iceTcp,
       demux: publicTcp.demux,
+      storage: this.#recordings?.storage ?? null,
     });
     metrics = figures;
     telemetry = new Telemetry({ ...config, metrics: figures.qos, log, now, wallClock: Date.now });
@@ -492,6 +494,10 @@ class EdgeProcess implements Edge {
       );
     }
     const { sessionGraceMs, maxParticipantsPerRoom } = this.#limits;
+    const recordings = await openRecordings(this.#config, log);
+    this.#recordings = recordings;
+    // After the SFU, which has to end what it records.
+    this.#undo.push(() => recordings.close());
     const sfu = this.#createSfu(
       { nodeId: edgeId, candidates, sessionGraceMs, maxParticipantsPerRoom },
       {
@@ -502,7 +508,7 @@ class EdgeProcess implements Edge {
           atEndOfTurn(this.#libc, run);
         },
         nativeCiphers: nativeCiphers(this.#libc, log),
-        recording: { store: new FolderStore(path.join(this.#config.dataDir, 'recordings')), wallClock: Date.now },
+        recording: recordings.deps,
         onRung: (move, sessionId) => {
           events.rungMoved(move, sessionId);
         },

@@ -6,6 +6,8 @@ import { rungs } from '../tunnel-protocol/index.ts';
 import { dropReasons, type GatewayCounters } from './counters.ts';
 import type { Demultiplexer } from './demux/index.ts';
 import { QosMetrics } from './telemetry/index.ts';
+import { addRecordingMetrics } from './recording/index.ts';
+import type { Storage } from './storage/index.ts';
 
 export interface MetricsSources {
   readonly counters: GatewayCounters;
@@ -20,6 +22,8 @@ export interface MetricsSources {
     readonly traffic: Readonly<Record<string, { received: number; sent: number; dropped: number }>>;
     readonly allocations: number;
   };
+  /** Null without an SFU in this process. */
+  readonly storage: Storage | null;
   readonly iceTcp: { readonly connections: number };
   readonly demux: Pick<Demultiplexer, 'counters' | 'openings' | 'nodeConnections' | 'adoptedConnections'>;
 }
@@ -54,6 +58,8 @@ export class Metrics {
     this.#addTurn(sources);
     this.#addConnections(sources);
     this.#addLoopDelay();
+    const { sfu, storage } = sources;
+    if (storage !== null) addRecordingMetrics(this.#registry, () => sfu.counters, storage);
   }
 
   get contentType(): string {

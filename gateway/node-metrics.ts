@@ -3,12 +3,15 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { rungs } from '../tunnel-protocol/index.ts';
 import type { Traffic } from './counters.ts';
+import { addRecordingMetrics } from './recording/index.ts';
+import type { Storage } from './storage/index.ts';
 import type { TrunkServer } from './trunk/index.ts';
 
 export interface NodeMetricsSources {
   readonly sfu: { readonly counters: Readonly<Record<string, number>>; sessionsByRung(): ReadonlyMap<string, number> };
   readonly trunks: Pick<TrunkServer, 'traffic' | 'edges' | 'flows' | 'refused' | 'malformed'>;
   readonly udp: Traffic;
+  readonly storage: Storage;
 }
 
 const nanosecondsPerSecond = 1e9;
@@ -18,10 +21,11 @@ export class NodeMetrics {
   readonly #registry = new Registry();
   readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
 
-  constructor({ sfu, trunks, udp }: NodeMetricsSources) {
+  constructor({ sfu, trunks, udp, storage }: NodeMetricsSources) {
     const registers = [this.#registry];
     const loopDelay = this.#loopDelay;
     loopDelay.enable();
+    addRecordingMetrics(this.#registry, () => sfu.counters, storage);
     this.#gauge('sallyport_sessions', 'Sessions by the rung that carries their media', ['rung'], (gauge) => {
       const byRung = sfu.sessionsByRung();
       for (const rung of ['none', ...rungs]) gauge.set({ rung }, byRung.get(rung) ?? 0);

@@ -13,6 +13,7 @@ import { NodeLeases, RedisDirectory, type Directory } from './directory/index.ts
 import { packageVersion } from './package-version.ts';
 import { addressesForUdp, localAddresses } from './local-addresses.ts';
 import { NodeMetrics } from './node-metrics.ts';
+import { openRecordings } from './recording/index.ts';
 import { RateLimiter } from './rate-limit.ts';
 import { makeCertificate } from './tls-certificate.ts';
 import { TrunkServer } from './trunk/index.ts';
@@ -147,6 +148,8 @@ class NodeProcess implements SfuNode {
     const addresses = addressesForUdp(hosts, localAddresses());
     const udpPort = await withAdvice(mediaPort, () => udp.listen(addresses, wantedUdp));
     const candidates = publicAddresses.map((address): Candidate => ({ transport: 'udp', address, port: udpPort }));
+    const recordings = await openRecordings(this.#config, this.#log);
+    this.#undo.push(() => recordings.close());
     let server: TrunkServer | null = null;
     let leases: NodeLeases | null = null;
     const sfu = (this.#deps.createSfu ?? createSfu)(
@@ -159,6 +162,7 @@ class NodeProcess implements SfuNode {
           atEndOfTurn(libc, run);
         },
         nativeCiphers: nativeCiphers(libc, this.#log),
+        recording: recordings.deps,
         onRung: (move, session) => server?.rungMoved(move, session),
         onSessionEnd: (session) => server?.sessionEnded(session),
         onTaken: (session, path, take) => server?.taken(session, path, take),
@@ -185,7 +189,7 @@ class NodeProcess implements SfuNode {
       if (trunks.flows > 0) await new Promise((resolve) => setTimeout(resolve, closeFramesMs));
       await trunks.close();
     });
-    const metrics = new NodeMetrics({ sfu, trunks, udp: traffic });
+    const metrics = new NodeMetrics({ sfu, trunks, udp: traffic, storage: recordings.storage });
     this.#undo.push(() => {
       metrics.close();
     });

@@ -1,9 +1,10 @@
 /** A room is recorded by the API; somebody else's reader takes the files, and a browser plays them. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t from 'tap';
-import { publishClip, testTimeoutMs, withEdge } from './node-tools.ts';
+import { startEdge } from './edge.ts';
+import { joinInsecurely, publishClip, testTimeoutMs, withEdge } from './node-tools.ts';
 import { adminApi, ffprobeMissing, probe, readRecording, until } from './recording-tools.ts';
 
 t.test('one who speaks and is seen makes one file', { skip: ffprobeMissing, timeout: testTimeoutMs }, async (t) => {
@@ -43,4 +44,32 @@ t.test('one who speaks and is seen makes one file', { skip: ffprobeMissing, time
   t.match(video[0]?.flags, /^K/, 'begins with a key frame');
   t.ok(video.length > 50, `${String(video.length)} pictures`);
   t.match(events, [{ active: true }, { active: false }], 'those in the room were told');
+});
+
+t.test('a token records its room; a folder that cannot be written is told', { timeout: testTimeoutMs }, async (t) => {
+  const data = await mkdtemp(path.join(tmpdir(), 'sallyport-recording-'));
+  const file = path.join(data, 'file');
+  await writeFile(file, '');
+  const edge = await startEdge({ environment: { SALLYPORT_STORAGE: path.join(file, 'recordings') } });
+  t.teardown(async () => {
+    await edge.close();
+    await rm(data, { recursive: true, force: true });
+  });
+  const can = ['publish', 'subscribe', 'data'] as const;
+  const grant = { identity: 'a', room: 'test', name: null, can, hidden: false, record: true };
+  const watcher = await joinInsecurely(edge.url, { room: 'test', name: 'Watcher', rungs: ['websocket'] });
+  t.teardown(() => watcher.leave());
+  const told: object[] = [];
+  watcher.on('recording', (event) => told.push(event));
+  const token = await edge.tokens.issueJoinToken(grant, 600);
+  const call = await joinInsecurely(edge.url, { room: 'test', token, name: 'Policy', rungs: ['websocket'] });
+  t.teardown(() => call.leave());
+  await until(() => Promise.resolve(told.length === 2));
+  t.strictSame(told, [
+    { active: true, fault: null },
+    { active: false, fault: 'not-writable' },
+  ]);
+  t.match(edge.errors, [{ fault: 'not-writable' }]);
+  t.match(await edge.metrics(), /^sallyport_recordings_total\{outcome="failed"\} 1$/m);
+  t.equal(call.closed, false, 'the call goes on');
 });

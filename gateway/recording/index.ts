@@ -1,1 +1,2 @@
-export { FolderStore } from './folder-store.ts';
+export { openRecordings, type Recordings } from './recordings.ts';
+export { addRecordingMetrics } from './recording-metrics.ts';
