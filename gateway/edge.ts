@@ -349,9 +349,9 @@ class EdgeProcess implements Edge {
     });
 
     const tokens = new TokenAuthority(secret);
-    // A page goes on at another edge when its own is gone, and is then a page of another origin.
     const otherEdges = (): readonly string[] => cluster?.view.otherEdges().map(({ url }) => url) ?? [];
-    const origins = new Origins(config.origins, otherEdges);
+    // A page goes on at another edge when its own is gone, and is then a page of another origin.
+    const origins = new Origins(config.origins, () => cluster?.view.edgeUrls() ?? []);
     const tunnel = new TunnelWebSocket({ upstream, tokens, origins, counters, turnFlows });
     const strays = cluster?.strays ?? null;
     const tunnelHttp = new TunnelHttp({ upstream, tokens, origins, counters, turnFlows, now, strays });

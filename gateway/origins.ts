@@ -9,12 +9,12 @@ export interface PublicHost {
 
 export class Origins {
   readonly #allowed: ReadonlySet<string>;
-  readonly #otherEdges: () => readonly string[];
+  readonly #edges: () => Iterable<string>;
 
-  /** Origins besides the server's own; `*` allows all. `otherEdges`: those of the same system, `https://host:port`. */
-  constructor(allowed: readonly string[], otherEdges: () => readonly string[] = () => []) {
+  /** Origins besides the server's own; `*` allows all. `edges`: URLs of those of the same system. */
+  constructor(allowed: readonly string[], edges: () => Iterable<string> = () => []) {
     this.#allowed = new Set(allowed);
-    this.#otherEdges = otherEdges;
+    this.#edges = edges;
   }
 
   /** What is no browser sends no origin, and is allowed: the check protects a user's browser, not the server. */
@@ -48,7 +48,8 @@ export class Origins {
 
   #isListed(origin: string): boolean {
     if (this.#allowed.has('*') || this.#allowed.has(origin)) return true;
-    return this.#otherEdges().some((edge) => new URL(edge).origin === origin);
+    for (const edge of this.#edges()) if (new URL(edge).origin === origin) return true;
+    return false;
   }
 }
 

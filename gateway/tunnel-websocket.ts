@@ -55,6 +55,10 @@ export class TunnelWebSocket implements WebSocketRoute {
     if (claims instanceof Problem) {
       counters.refuse(claims.code);
       counters.tunnelsRefused++;
+      // A page is not told why an upgrade was refused, and would try again until it gives up: a close code it can read.
+      if (claims.code === 'session-unknown' && head.header('origin') !== '') {
+        return { accept: true, protocol: tunnelSubprotocol, open: (socket) => this.#closeAsUnknown(socket) };
+      }
       return { accept: false, reply: problemReply(claims) };
     }
     if (head.query !== audioQuery) {
@@ -133,6 +137,20 @@ export class TunnelWebSocket implements WebSocketRoute {
 
   *#sessionPaths(): Iterable<TunnelPath> {
     for (const mains of this.#mains.values()) for (const { path } of mains) if (path.isSessions) yield path;
+  }
+
+  #closeAsUnknown(socket: EngineSocket): SocketEvents {
+    const path = new TunnelPath(socket, this.#receive, this.#deps.counters.websocket, this.#flushes);
+    path.closeWith('unknown-session');
+    return {
+      message: () => undefined,
+      drain: () => {
+        path.handleDrain();
+      },
+      closed: () => {
+        path.handleClosed();
+      },
+    };
   }
 
   /** Of those that their client opened, the latest; null when there is none. */

@@ -5,6 +5,9 @@ import type { ControlRung, Rung } from '../../tunnel-protocol/index.ts';
 
 /** The part of `window.sallyportCall` that tests use; `client/page` is compiled apart and cannot be imported here. */
 export interface PageCall {
+  readonly sessionId: string;
+  readonly self: { readonly identity: string };
+  readonly closed: boolean;
   readonly rung: Rung;
   readonly controlRung: ControlRung;
   /** Every rung that ICE tried since the join began, then the carriers of the control channel. */

@@ -30,6 +30,9 @@ const stepTexts: Readonly<Record<JoinStep, string>> = {
 };
 /** A lost control channel usually comes back before anybody notices. */
 const controlPatienceMs = 2_500;
+/** How long a lost call is tried to be joined again, and about how long between two tries. */
+const rejoinMs = 30_000;
+const rejoinPauseMs = 500;
 
 window.sallyportCall = null;
 if (readLink(location.href).tokenInQuery) history.replaceState(null, '', withTokenInFragment(location.href));
@@ -118,7 +121,44 @@ function onStrip(work: (view: StripView) => void): void {
   });
 }
 
-function hold(call: BrowserCall, room: string, View: typeof CallView): void {
+/**
+ * The session is gone, with the SFU node that had it, and the room is joined again by whichever edge answers; true if that
+ * worked. The devices stay on meanwhile.
+ */
+async function joinAgain(
+  lost: BrowserCall,
+  room: string,
+  View: typeof CallView,
+  microphoneMuted: boolean,
+): Promise<boolean> {
+  notify(
+    { title: 'The server of this call is gone.', advice: 'Joining again; there is nothing for you to do.' },
+    { key: 'rejoin', tone: 'warning' },
+  );
+  const { edges, resumeToken, self } = lost;
+  const until = performance.now() + rejoinMs;
+  for (let attempt = 0; performance.now() < until; attempt++) {
+    try {
+      const call = await join(edges[attempt % edges.length] ?? location.origin, {
+        room,
+        name: self.name,
+        rejoin: resumeToken,
+        ...(link.token === '' ? {} : { token: link.token }),
+        ...(link.rung === null ? {} : { rungs: [link.rung] }),
+      });
+      clearNotice('rejoin');
+      hold(call, room, View, microphoneMuted);
+      return true;
+    } catch (error) {
+      if (error instanceof ClientError && error.code.startsWith('token-')) break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, rejoinPauseMs * (0.5 + Math.random())));
+  }
+  clearNotice('rejoin');
+  return false;
+}
+
+function hold(call: BrowserCall, room: string, View: typeof CallView, microphoneMuted = false): void {
   window.sallyportCall = call;
   joinView.close();
   const view = new View(call, room);
@@ -127,7 +167,7 @@ function hold(call: BrowserCall, room: string, View: typeof CallView): void {
     view.begin(call);
   });
   announce(`You are in the room ${room}.`);
-  void controls.begin();
+  void controls.begin(microphoneMuted);
 
   let controlTimer: number | undefined;
   call.on('stats', () => {
@@ -168,15 +208,24 @@ function hold(call: BrowserCall, room: string, View: typeof CallView): void {
   call.on('closed', ({ error }) => {
     clearTimeout(controlTimer);
     clearNotices();
+    const wasMuted = controls.microphoneMuted;
     controls.close();
     view.close();
-    devices.turnOff('camera');
-    devices.turnOff('microphone');
-    window.sallyportCall = null;
-    joinView.open(room, call.self.name);
-    if (error !== null) joinView.problem(wordsOf(error));
-    else announce('You left the call.');
+    if (error?.code === 'session-lost') {
+      void joinAgain(call, room, View, wasMuted).then((isBack) => {
+        if (!isBack) end(call, room, error);
+      });
+    } else end(call, room, error);
   });
+}
+
+function end(call: BrowserCall, room: string, error: ClientError | null): void {
+  devices.turnOff('camera');
+  devices.turnOff('microphone');
+  window.sallyportCall = null;
+  joinView.open(room, call.self.name);
+  if (error !== null) joinView.problem(wordsOf(error));
+  else announce('You left the call.');
 }
 
 function wordsOf(error: unknown): { title: string; advice: string } {

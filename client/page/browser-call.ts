@@ -30,6 +30,8 @@ export type JoinStep = 'session' | 'control' | 'negotiation' | 'media';
 export interface BrowserJoinOptions extends JoinOptions {
   /** Told at the beginning of each step. */
   readonly onStep?: (step: JoinStep) => void;
+  /** The resume token of a session that was lost: its identity goes on. */
+  readonly rejoin?: string;
 }
 
 const defaultTimeoutMs = 15_000;
@@ -97,8 +99,8 @@ class JoinAttempt {
   }
 
   async run(): Promise<BrowserCall> {
-    const { room, token, name } = this.#options;
-    const request = { room, token, name, client: { kind: 'browser', version: clientVersion } } as const;
+    const { room, token, name, rejoin } = this.#options;
+    const request = { room, token, name, rejoin, client: { kind: 'browser', version: clientVersion } } as const;
     this.#begin('session');
     const asked = createSession(this.#url, { ...request, signal: this.#abort.signal }, browserFetch);
     const native = this.#usesNative ? new MediaConnection() : null;
@@ -120,9 +122,10 @@ class JoinAttempt {
     // In case no WebSocket opens; whoever needs them hears of a failure.
     loadExchanges().catch(() => undefined);
     const rungs = controlRungsOf(this.#options);
+    const edges = new EdgeRing(session.edges);
     const control = new ControlClient({
       url: session.websocketUrl,
-      edges: new EdgeRing(session.edges),
+      edges,
       resumeToken: session.resumeToken,
       openSocket: openWebSocketTunnel,
       http: {
@@ -191,6 +194,8 @@ class JoinAttempt {
     routes.noteIce(firstSample.ice);
     return new BrowserCall({
       sessionId: session.sessionId,
+      resumeToken: session.resumeToken,
+      edges,
       control,
       media: routes,
       data,

@@ -18,7 +18,7 @@ import type {
   SubscribeOptions,
   TrackEvent,
 } from '../call.ts';
-import type { ControlClient } from '../control/index.ts';
+import type { ControlClient, EdgeRing } from '../control/index.ts';
 import { Emitter } from '../emitter.ts';
 import { ClientError } from '../errors.ts';
 import type { Roster } from '../page-model/roster.ts';
@@ -59,6 +59,9 @@ export interface BrowserCallEvents extends CallEvents<MediaStreamTrack> {
 /** What `join()` has put together. */
 export interface CallParts {
   readonly sessionId: string;
+  readonly resumeToken: string;
+  /** Where else the session can be served. */
+  readonly edges: EdgeRing;
   readonly control: ControlClient;
   readonly media: MediaRoutes;
   /** Null where the browser's own WebRTC, which has the channels, is not used. */
@@ -147,6 +150,17 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
     this.#timer = setInterval(() => void this.#takeSample(), sampleIntervalMs);
     if (parts.telemetry) void this.#startTelemetry();
     if (media.mayTunnel && media.native !== null) void this.#watchNative();
+  }
+
+  /** Names the participant of a session that was lost to the next one. */
+  get resumeToken(): string {
+    return this.#parts.resumeToken;
+  }
+
+  /** Where the room can be joined again: the edge that serves the call first. */
+  get edges(): readonly string[] {
+    const { edges } = this.#parts;
+    return [...new Set([new URL(edges.at(location.origin)).origin, location.origin, ...edges.others])];
   }
 
   get rung(): Rung {

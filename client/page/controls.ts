@@ -71,13 +71,17 @@ export class Controls {
     this.#show();
   }
 
+  get microphoneMuted(): boolean {
+    return this.#microphone?.muted === true;
+  }
+
   /** Publishes what is turned on. */
-  async begin(): Promise<void> {
+  async begin(microphoneMuted = false): Promise<void> {
     const camera = this.#devices.track('camera');
     const microphone = this.#devices.track('microphone');
     await this.#guard(null, async () => {
       const published = await Promise.all([
-        microphone === null ? null : this.#call.publish(microphone),
+        microphone === null ? null : this.#call.publish(microphone, { muted: microphoneMuted }),
         camera === null ? null : this.#call.publish(camera),
       ]);
       [this.#microphone, this.#camera] = published;

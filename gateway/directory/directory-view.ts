@@ -19,6 +19,7 @@ export interface DirectoryViewDeps {
 const pollMs = 500;
 const firstReadMs = 2000;
 const maxKnownRooms = 50_000;
+const maxKnownUrls = 1000;
 /** A directory that is away may be back in so many seconds. */
 const retryAfterSeconds = 3;
 
@@ -26,6 +27,8 @@ export class DirectoryView implements NodeLocator {
   readonly #deps: DirectoryViewDeps;
   #nodes: readonly NodeRecord[] = [];
   #edges: readonly EdgeRecord[] = [];
+  /** Where edges are and were, the latest of them last. */
+  readonly #urls = new Set<string>();
   /** By instance. */
   readonly #dead = new Set<string>();
   /** Where rooms were found last. */
@@ -59,6 +62,11 @@ export class DirectoryView implements NodeLocator {
   otherEdges(): readonly EdgeRecord[] {
     const { edgeId } = this.#deps;
     return this.#edges.filter((edge) => edge.id !== edgeId && !edge.draining);
+  }
+
+  /** Of all that have been seen: pages that one of them gave out live longer than it. */
+  edgeUrls(): Iterable<string> {
+    return this.#urls;
   }
 
   edge(id: string): EdgeRecord | null {
@@ -138,10 +146,19 @@ export class DirectoryView implements NodeLocator {
       // One that came back empty knows nobody yet: those who live write themselves in within a second.
       if (nodes.length > 0) this.#nodes = nodes;
       this.#edges = edges;
+      for (const { url } of edges) this.#remember(url);
       for (const instance of this.#dead)
         if (!nodes.some((node) => node.instance === instance)) this.#dead.delete(instance);
     } catch (error) {
       ignoreDown(error);
+    }
+  }
+
+  #remember(url: string): void {
+    this.#urls.add(url);
+    for (const oldest of this.#urls) {
+      if (this.#urls.size <= maxKnownUrls) break;
+      this.#urls.delete(oldest);
     }
   }
 
