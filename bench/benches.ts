@@ -8,6 +8,7 @@ import { benchLadder } from './ladder/bench.ts';
 import { benchMedia } from './media/bench.ts';
 import { benchPage } from './page/bench.ts';
 import { benchSfu } from './sfu/bench.ts';
+import { benchSignalling } from './signalling/bench.ts';
 import { benchSrtp } from './srtp/bench.ts';
 import { benchAging } from './tunnel/aging.ts';
 import { benchTrunk } from './trunk/bench.ts';
@@ -37,6 +38,7 @@ export const benches = {
   turn: benchTurn,
   trunk: benchTrunk,
   cluster: benchCluster,
+  signalling: benchSignalling,
   idle: benchIdle,
   media: benchMedia,
   ladder: benchLadder,

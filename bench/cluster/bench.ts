@@ -53,8 +53,9 @@ class ClusterBench {
     this.#pages = await Pages.join(this.#edges.slice(0, 2).map(({ url }) => url));
     await pause(settleMs);
     await this.#steady();
-    await this.#killEdge();
+    // Before its edge is gone: a page that joins again loads its worker from where it came from.
     await this.#killNode();
+    await this.#killEdge();
     await this.#directoryAway();
     await this.#rollingDrain();
     await this.#crowd.leave();

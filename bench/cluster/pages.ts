@@ -65,7 +65,7 @@ export class Pages {
         page.evaluate(() => {
           const still = globalThis.sallyportStill;
           return {
-            inCall: (globalThis.sallyportCall ?? null) !== null,
+            inCall: globalThis.sallyportCall?.closed === false,
             stillMs: still === undefined ? 0 : Math.max(still.longest, performance.now() - still.at),
           };
         }),

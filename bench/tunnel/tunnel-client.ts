@@ -27,6 +27,8 @@ export interface TunnelClientOptions {
   readonly localAddress?: string;
   /** A datagram of the edge, borrowed. */
   readonly onDatagram?: (datagram: Uint8Array) => void;
+  /** A signalling message of the edge. */
+  readonly onMessage?: (text: string) => void;
 }
 
 const messageBytes = 16_384;
@@ -58,14 +60,16 @@ export class TunnelClient {
   readonly #flow: TunnelFlow;
   readonly #credits: boolean;
   readonly #onDatagram: ((datagram: Uint8Array) => void) | null;
+  readonly #onMessage: ((text: string) => void) | null;
   #creditable = 0;
   #welcomed: () => void = () => undefined;
 
-  private constructor(webSocket: BareWebSocket, { credits = true, onDatagram }: TunnelClientOptions) {
+  private constructor(webSocket: BareWebSocket, { credits = true, onDatagram, onMessage }: TunnelClientOptions) {
     const now = performance.now();
     this.webSocket = webSocket;
     this.#credits = credits;
     this.#onDatagram = onDatagram ?? null;
+    this.#onMessage = onMessage ?? null;
     this.#flow = new TunnelFlow({ now, messageBytes, onDrop: () => this.droppedDatagrams++ });
     this.control = new ControlEndpoint({ role: 'client', now, capabilities: credits ? capability.credit : 0 });
     webSocket.onMessage = this.#takeMessage;
@@ -106,6 +110,14 @@ export class TunnelClient {
     if (this.#flow.wantsToSend(now)) this.#write(now);
   }
 
+  /** Sends a signalling request at once. */
+  request(text: string): void {
+    const now = performance.now();
+    if (!this.control.send(text, now)) throw new Error('the edge acknowledges nothing');
+    this.#pumpControl(now);
+    this.#write(now);
+  }
+
   destroy(): void {
     this.webSocket.destroy();
   }
@@ -124,7 +136,9 @@ export class TunnelClient {
   }
 
   #pumpControl(now: number): void {
-    while (this.control.nextEvent() !== null);
+    for (let event = this.control.nextEvent(); event !== null; event = this.control.nextEvent()) {
+      if (event.type === 'message') this.#onMessage?.(event.text);
+    }
     for (let frame = this.control.nextOutput(now); frame !== null; frame = this.control.nextOutput(now)) {
       this.#flow.push(frame, controlMeta, now);
     }
