@@ -140,7 +140,7 @@ export class TunnelWebSocket implements WebSocketRoute {
   }
 
   #closeAsUnknown(socket: EngineSocket): SocketEvents {
-    const path = new TunnelPath(socket, this.#receive, this.#deps.counters.websocket, this.#flushes);
+    const path = new TunnelPath(socket, () => undefined, this.#deps.counters.websocket, this.#flushes);
     path.closeWith('unknown-session');
     return {
       message: () => undefined,
