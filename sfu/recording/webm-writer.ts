@@ -1,7 +1,7 @@
 /**
  * One WebM or Matroska file, written from front to back (RFC 9559). Segment and clusters have no size, so that what was
  * written is a playable file at every moment; a file that ends in peace gets its duration and an index, which is the only thing
- * that is written anywhere but at the end. Elements are werift's; see docs/decisions/0008-recording.md.
+ * that is written anywhere but at the end. Elements are werift's; see docs/decisions/0009-recording.md.
  */
 import { build, bytes, element, ID, number, string, unknownSizeElement, WEBMContainer } from 'werift/nonstandard';
 import type { CodecName } from '../sdp-codecs.ts';
