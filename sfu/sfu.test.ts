@@ -428,7 +428,8 @@ t.test('a crowd is told in portions', async (t) => {
   const { participants } = await late.must({ type: 'join' });
   t.ok(participants.length < 60);
   const portions = late.events.flatMap((event) => (event.type === 'participants' ? event.changed : []));
-  t.equal(participants.length + portions.length, 60);
+  // What was still to be told to all may come once more.
+  t.equal(new Set([...participants, ...portions].map(({ id }) => id)).size, 60);
   t.equal(portions.at(-1)?.name, 'p59');
   t.equal(sfu.room('room')?.participants.length, 61);
 });
