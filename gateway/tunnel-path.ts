@@ -58,6 +58,8 @@ export interface TunnelPathOptions {
   /** Monotonic milliseconds. */
   readonly now?: () => number;
   readonly flow?: Partial<FlowLimits>;
+  /** Takes frames of TURN flows; absent: they are dropped. */
+  readonly turnFlow?: ReceiveDatagram;
 }
 
 export class TunnelPath implements Path, Flushable {
@@ -71,6 +73,7 @@ export class TunnelPath implements Path, Flushable {
 
   readonly #socket: EngineSocket;
   readonly #receive: ReceiveDatagram;
+  readonly #turnFlow: ReceiveDatagram | null;
   readonly #traffic: Traffic;
   readonly #flushes: FlushQueue;
   readonly #now: () => number;
@@ -101,10 +104,11 @@ export class TunnelPath implements Path, Flushable {
     receive: ReceiveDatagram,
     traffic: Traffic,
     flushes: FlushQueue,
-    { now = () => performance.now(), flow = {} }: TunnelPathOptions = {},
+    { now = () => performance.now(), flow = {}, turnFlow }: TunnelPathOptions = {},
   ) {
     this.#socket = socket;
     this.#receive = receive;
+    this.#turnFlow = turnFlow ?? null;
     this.#traffic = traffic;
     this.#flushes = flushes;
     this.#now = now;
@@ -286,8 +290,10 @@ export class TunnelPath implements Path, Flushable {
         this.closeWith('protocol-error');
         return;
       default:
-        if (this.#opened && isTurnFlowFrame(frame)) break;
-        dropped.class++;
+        if (this.#opened && this.#turnFlow !== null && isTurnFlowFrame(frame)) {
+          this.#traffic.received++;
+          this.#turnFlow(this, frame);
+        } else dropped.class++;
         return;
     }
     this.#traffic.received++;

@@ -107,10 +107,9 @@ export class TunnelWebSocket implements WebSocketRoute {
   #attach(claims: ResumeClaims, socket: EngineSocket): SocketEvents {
     const { upstream, counters, turnFlows } = this.#deps;
     const { session } = claims;
-    const receive: ReceiveDatagram = (from, datagram) => {
-      if (turnFlows?.receive(session, from, datagram) !== true) upstream.receive(from, datagram);
-    };
-    const path = new TunnelPath(socket, receive, counters.websocket, this.#flushes);
+    const path = new TunnelPath(socket, this.#receive, counters.websocket, this.#flushes, {
+      ...(turnFlows === undefined ? {} : { turnFlow: (from, frame) => turnFlows.receive(session, from, frame) }),
+    });
     counters.tunnelsAccepted++;
     this.#open.add(path);
     const main: MainConnection = { path, audio: null };
@@ -194,4 +193,8 @@ export class TunnelWebSocket implements WebSocketRoute {
     main.path.carryAudio(audio);
     before?.closeWith('replaced');
   }
+
+  readonly #receive: ReceiveDatagram = (path, datagram) => {
+    this.#deps.upstream.receive(path, datagram);
+  };
 }
