@@ -40,7 +40,9 @@ export async function probe(file: string): Promise<Probed> {
     ['-v', 'warning', '-show_format', '-show_streams', '-show_packets', '-of', 'json', file],
     options,
   );
-  const decoded = await run('ffmpeg', ['-v', 'warning', '-i', file, '-f', 'null', '-'], options);
+  // In the file's own time: at a rate that is guessed, two pictures that came close to each other would be one moment.
+  const asItIs = ['-fps_mode', 'passthrough', '-enc_time_base', '1:1000'];
+  const decoded = await run('ffmpeg', ['-v', 'warning', '-i', file, ...asItIs, '-f', 'null', '-'], options);
   return { ...(JSON.parse(shown.stdout) as Omit<Probed, 'complaints'>), complaints: shown.stderr + decoded.stderr };
 }
 

@@ -61,6 +61,8 @@ export class WebmWriter {
   #durationAt = 0;
   #clusterMs = -Infinity;
   #lastMs = 0;
+  /** Of each track, by its number. */
+  readonly #lastOf: number[] = [];
   readonly #indexed: number;
 
   constructor(tracks: readonly FileTrack[]) {
@@ -101,10 +103,14 @@ export class WebmWriter {
     return header;
   }
 
-  /** One frame, `timeMs` after the file's beginning; no earlier than the one before it, of whatever track. */
+  /**
+   * One frame, `timeMs` after the file's beginning; no earlier than the one before it, of whatever track, and later than the one
+   * before it of its own: players and editors take two pictures of one moment for a fault.
+   */
   frame(track: number, timeMs: number, keyFrame: boolean, data: Uint8Array): readonly Uint8Array[] {
-    const time = Math.max(this.#lastMs, Math.round(timeMs));
+    const time = Math.max(this.#lastMs, (this.#lastOf[track] ?? -1) + 1, Math.round(timeMs));
     this.#lastMs = time;
+    this.#lastOf[track] = time;
     const parts: Uint8Array[] = [];
     const age = time - this.#clusterMs;
     if (age >= maxClusterMs || (age >= minClusterMs && keyFrame && track === this.#indexed)) {
