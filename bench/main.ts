@@ -16,7 +16,7 @@ const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N
   --soak S  seconds over which the heap must not grow, where a bench looks at that (default 10)
   --clients N   clients of cluster (default 200); its target is meant for the default
   --outage S    seconds for which cluster's directory is away (default 60)
-  --only a,b    parts of join and page alone
+  --only a,b    parts of join, page and sfu alone
   --compare old.json  says what became worse or better than in this earlier file; exits with 1 if anything is worse
 `;
 

@@ -25,6 +25,17 @@ interface Load extends BlastOptions {
   readonly packets: number;
 }
 
+const units: Readonly<Record<string, string>> = {
+  'sfu.fanout10.1200.pps': 'packets/s from one core',
+  'sfu.fanout10.1200.cpu_us': 'µs of CPU per packet sent',
+  'sfu.fanout10.1200.lost_percent': '% lost',
+  'sfu.frames10.1200.pps': 'packets/s from one core',
+  'sfu.fanout100.1200.pps': 'packets/s from one core',
+  'sfu.fanout100.1200.cpu_us': 'µs of CPU per packet sent',
+  'sfu.delay.half.p50_ms': 'ms',
+  'sfu.delay.half.p99_ms': 'ms',
+};
+
 /** Runs by figure. */
 class Samples {
   readonly #values = new Map<string, number[]>();
@@ -35,36 +46,36 @@ class Samples {
     this.#values.set(name, values);
   }
 
-  figure(id: string, unit: string): Figure {
-    return figure(id, unit, summarize(this.#values.get(id) ?? []));
-  }
-
-  against(id: string, unit: string, name: string, theirs: string): Figure {
-    return against(this.figure(id, unit), name, summarize(this.#values.get(theirs) ?? []));
+  /** Of what was run; where plain werift was too, beside it. */
+  figures(): readonly Figure[] {
+    return Object.entries(units).flatMap(([id, unit]) => {
+      const values = this.#values.get(id);
+      if (values === undefined) return [];
+      const ours = figure(id, unit, summarize(values));
+      const werift = this.#values.get(id.replace('sfu.fanout10.1200', 'werift'));
+      return id.startsWith('sfu.fanout10.1200') && werift !== undefined
+        ? [against(ours, 'werift', summarize(werift))]
+        : [ours];
+    });
   }
 }
 
-export async function benchSfu({ runs, progress }: BenchOptions): Promise<readonly Figure[]> {
+const parts = ['fanout10', 'fanout100', 'werift', 'joins', 'calls', 'rooms'] as const;
+type Part = (typeof parts)[number];
+
+/** `only` are names of parts: all of it takes longer than a machine may be left alone. */
+export async function benchSfu({ runs, only, progress }: BenchOptions): Promise<readonly Figure[]> {
+  const unknown = (only ?? []).filter((name) => !(parts as readonly string[]).includes(name));
+  if (unknown.length > 0) throw new Error(`sfu has no part ${unknown.join(', ')}; there are ${parts.join(', ')}`);
+  const runsPart = (part: Part): boolean => only === null || only.includes(part);
   const samples = new Samples();
-  await fanOut(10, 20_000, runs, samples, progress);
-  await fanOut(100, 2500, runs, samples, progress);
-  await weriftFanOut(10, 8000, runs, samples, progress);
-  const joins = await benchJoins(runs, progress);
-  const calls = await benchCalls(hundredPersonCalls, runs, progress);
-  const rooms = await benchCalls(speakersAndListeners, runs, progress);
-  return [
-    samples.against('sfu.fanout10.1200.pps', 'packets/s from one core', 'werift', 'werift.pps'),
-    samples.against('sfu.fanout10.1200.cpu_us', 'µs of CPU per packet sent', 'werift', 'werift.cpu_us'),
-    samples.figure('sfu.fanout10.1200.lost_percent', '% lost'),
-    samples.figure('sfu.frames10.1200.pps', 'packets/s from one core'),
-    samples.figure('sfu.fanout100.1200.pps', 'packets/s from one core'),
-    samples.figure('sfu.fanout100.1200.cpu_us', 'µs of CPU per packet sent'),
-    samples.figure('sfu.delay.half.p50_ms', 'ms'),
-    samples.figure('sfu.delay.half.p99_ms', 'ms'),
-    ...joins,
-    ...calls,
-    ...rooms,
-  ];
+  if (runsPart('fanout10')) await fanOut(10, 20_000, runs, samples, progress);
+  if (runsPart('fanout100')) await fanOut(100, 2500, runs, samples, progress);
+  if (runsPart('werift')) await weriftFanOut(10, 8000, runs, samples, progress);
+  const joins = runsPart('joins') ? await benchJoins(runs, progress) : [];
+  const calls = runsPart('calls') ? await benchCalls(hundredPersonCalls, runs, progress) : [];
+  const rooms = runsPart('rooms') ? await benchCalls(speakersAndListeners, runs, progress) : [];
+  return [...samples.figures(), ...joins, ...calls, ...rooms];
 }
 
 async function fanOut(

@@ -2,7 +2,15 @@
  * What werift does of a handshake in JavaScript or anew for every session, done by `node:crypto` and once: X25519, whose
  * products took 5 ms of every join, and reading the certificate and its key.
  */
-import { createPrivateKey, createPublicKey, diffieHellman, randomBytes, sign, X509Certificate } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  sign,
+  X509Certificate,
+  type KeyObject,
+} from 'node:crypto';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { DtlsServer } from 'werift';
@@ -14,30 +22,37 @@ export interface Curve25519 {
   readonly box: { keyPair: () => { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array } };
 }
 
-/** Of RFC 8410 section 7 and section 4: all of PKCS #8 and of SubjectPublicKeyInfo but the key. */
+/** Of RFC 8410 section 7: all of PKCS #8 but the key. */
 const secretPrefix = Buffer.from('302e020100300506032b656e04220420', 'hex');
-const publicPrefix = Buffer.from('302a300506032b656e032100', 'hex');
-const keyBytes = 32;
+/** By the buffers beneath their bytes, which is what werift keeps: to read a key from its bytes again costs ten handshakes' secrets. */
+const keys = new WeakMap<ArrayBufferLike, KeyObject>();
 
 export const nativeCurve25519: Curve25519 = {
   /** Throws for a point of low order, which is refused before. */
   scalarMult: (secret, peer) =>
     diffieHellman({
-      privateKey: secretKey(secret),
-      publicKey: createPublicKey({ key: Buffer.concat([publicPrefix, peer]), format: 'der', type: 'spki' }),
+      privateKey: keys.get(secret.buffer) ?? secretKey(secret),
+      // As a JSON Web Key (RFC 8037), which is read at a seventh of the price of DER.
+      publicKey: createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: base64url(peer) }, format: 'jwk' }),
     }),
   box: {
     keyPair: () => {
-      const secret = randomBytes(keyBytes);
-      const spki = createPublicKey(secretKey(secret)).export({ format: 'der', type: 'spki' });
+      const { privateKey } = generateKeyPairSync('x25519');
+      const { x = '', d = '' } = privateKey.export({ format: 'jwk' });
       // werift takes the buffers beneath, so nothing else may be in them.
-      return { publicKey: new Uint8Array(spki.subarray(-keyBytes)), secretKey: new Uint8Array(secret) };
+      const secretBytes = new Uint8Array(Buffer.from(d, 'base64url'));
+      keys.set(secretBytes.buffer, privateKey);
+      return { publicKey: new Uint8Array(Buffer.from(x, 'base64url')), secretKey: secretBytes };
     },
   },
 };
 
-function secretKey(secret: Uint8Array): ReturnType<typeof createPrivateKey> {
+function secretKey(secret: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.concat([secretPrefix, secret]), format: 'der', type: 'pkcs8' });
+}
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
 }
 
 /** The package that werift itself imports. */
