@@ -60,6 +60,8 @@ export interface RecordingJson {
     readonly startMs: number;
     readonly endMs: number;
     readonly frames: number;
+    readonly droppedFrames: number;
+    readonly lostPackets: number;
     readonly gaps: readonly { readonly fromMs: number; readonly toMs: number; readonly cause: string }[];
     readonly sizes: readonly { readonly atMs: number; readonly width: number; readonly height: number }[];
   }[];

@@ -53,20 +53,25 @@ function readVp9(frame: Uint8Array): VideoDetails | null {
   return bits.overrun ? null : { width, height, codecPrivate: null };
 }
 
+/** Parameter sets and sequence headers have tens of bytes; they are kept for each file, and are looked at bit by bit. */
+const maxHeaderBytes = 2048;
+/** They stand at a key frame's beginning; further units are not looked through. */
+const maxUnits = 64;
+
 const nalType = { sequenceParameters: 7, pictureParameters: 8 } as const;
 
 /** Units behind their lengths, as payloads.ts writes them; the private data is ISO/IEC 14496-15's configuration record. */
 function readH264(frame: Uint8Array): VideoDetails | null {
   let sps: Uint8Array | null = null;
   let pps: Uint8Array | null = null;
-  for (let at = 0; at + 5 <= frame.length;) {
+  for (let at = 0, units = 0; at + 5 <= frame.length && units < maxUnits; units++) {
     const unit = frame.subarray(at + 4, at + 4 + u32(frame, at));
     const type = (unit[0] as number) & 0x1f;
     if (type === nalType.sequenceParameters) sps ??= unit;
     else if (type === nalType.pictureParameters) pps ??= unit;
     at += 4 + unit.length;
   }
-  if (sps === null || pps === null || sps.length < 4) return null;
+  if (sps === null || pps === null || sps.length < 4 || sps.length + pps.length > maxHeaderBytes) return null;
   const size = h264Size(sps);
   if (size === null) return null;
   const lengths = new Uint8Array(4);
@@ -142,12 +147,13 @@ const sequenceHeader = 1;
 
 /** AV1 sections 5.5 and 5.3; the private data is AV1CodecConfigurationRecord. */
 function readAv1(frame: Uint8Array): VideoDetails | null {
-  for (let at = 0; at < frame.length;) {
+  for (let at = 0, units = 0; at < frame.length && units < maxUnits; units++) {
     const header = frame[at] as number;
     const size = leb128(frame, at + ((header & 0x04) !== 0 ? 2 : 1));
     if (size === null) return null;
     const end = size.end + size.value;
     if (((header >>> 3) & 0x0f) === sequenceHeader) {
+      if (end - at > maxHeaderBytes) return null;
       return readSequenceHeader(frame.subarray(size.end, end), frame.subarray(at, end));
     }
     at = end;

@@ -17,14 +17,15 @@ export interface OrderedPackets {
 interface Waiting {
   readonly bytes: Uint8Array;
   readonly payloadOffset: number;
+  readonly receivedMs: number;
 }
 
 export class PacketOrder {
   readonly #output: OrderedPackets;
+  /** By sequence number, in the order of arrival. */
   readonly #waiting = new Map<number, Waiting>();
   /** -1 before the first packet. */
   #next = -1;
-  #waitingSince = 0;
 
   constructor(output: OrderedPackets) {
     this.#output = output;
@@ -39,36 +40,30 @@ export class PacketOrder {
       this.flush();
       this.#next = sequenceNumber;
     } else if (ahead > 0) {
-      if (this.#waiting.size === 0) this.#waitingSince = now;
       if (!this.#waiting.has(sequenceNumber)) {
-        this.#waiting.set(sequenceNumber, { bytes: bytes.slice(), payloadOffset });
+        this.#waiting.set(sequenceNumber, { bytes: bytes.slice(), payloadOffset, receivedMs: now });
       }
       if (this.#waiting.size > maxWaiting) this.#skip();
       return;
     }
     this.#next = (sequenceNumber + 1) & 0xffff;
     this.#output.packet(bytes, payloadOffset);
-    if (this.#waiting.size > 0) this.#advance(now);
+    if (this.#waiting.size > 0) this.#release();
   }
 
   /** Gives up what was waited for long enough. */
   tick(now: number): void {
-    while (this.#waiting.size > 0 && now - this.#waitingSince >= orderPatienceMs) {
+    // What is missing now is missed since the first of those came that wait behind it.
+    for (;;) {
+      const [first] = this.#waiting.values();
+      if (first === undefined || now - first.receivedMs < orderPatienceMs) return;
       this.#skip();
-      this.#waitingSince = now;
     }
   }
 
   /** Nothing more will come: what waits goes out. */
   flush(): void {
     while (this.#waiting.size > 0) this.#skip();
-  }
-
-  #advance(now: number): void {
-    const before = this.#next;
-    this.#release();
-    // What is missing now was missed later.
-    if (this.#next !== before) this.#waitingSince = now;
   }
 
   #release(): void {

@@ -46,6 +46,11 @@ export class RecordedFile {
     file.append(this.#writer.header());
   }
 
+  /** The disk does not keep up. */
+  get isFull(): boolean {
+    return this.#file.isFull;
+  }
+
   get bytes(): number {
     return this.#writer.length;
   }
@@ -61,6 +66,11 @@ export class RecordedFile {
     let at = this.#queue.length;
     while (at > 0 && (this.#queue[at - 1] as Queued).frame.atMs > frame.atMs) at--;
     this.#queue.splice(at, 0, { track, frame });
+  }
+
+  /** Frames of this track are left out until a key frame comes. */
+  awaitsKeyFrame(source: Source): boolean {
+    return this.#awaitsKey.has(this.#sources.get(source) ?? 0);
   }
 
   /** Frames that the disk was too slow for, since this was asked last. */

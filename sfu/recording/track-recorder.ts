@@ -157,7 +157,8 @@ export class TrackRecorder {
     const reported = this.#slot.timestampAt(now);
     if (reported !== null) clock.reported(reported, now);
     for (const { timestamp, keyFrame, data } of this.#batch) {
-      this.#lastMs = Math.max(this.#lastMs, clock.timeOf(timestamp));
+      // Nothing was taken after it came here: a timestamp that says so would hold up all that follows.
+      this.#lastMs = Math.min(now, Math.max(this.#lastMs, clock.timeOf(timestamp)));
       if (keyFrame) this.#keyFrameAt = now;
       this.#give({ atMs: this.#lastMs, keyFrame, data }, now);
     }
