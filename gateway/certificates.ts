@@ -1,6 +1,7 @@
 /** The certificates of the public port: one by default, others by the name that a client asks for. */
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import type { TlsServerOptions } from './libc/index.ts';
 import { dnsNames, keyPairFault, validityFault } from './tls-files.ts';
 
 /** PEM files; the certificate's may hold a chain, its own first. */
@@ -87,6 +88,13 @@ export class CertificateSet {
         done(null, this.contextFor(serverName) ?? undefined);
       },
     };
+  }
+
+  /** The same for OpenSSL as it is called past Node, for each certificate. */
+  nativeOptions(): readonly Omit<TlsServerOptions, 'ticketKeys'>[] {
+    const { sessionIdContext } = policy;
+    const shared = { ciphers: uwsCiphers, ciphersuites: tls13Ciphers, sessionIdContext };
+    return this.all.map(({ cert, key }) => ({ ...shared, cert, key }));
   }
 
   /** The default certificate and the policy; also what `server.setSecureContext` takes. */

@@ -6,7 +6,7 @@ import { watchCertificate } from './certificate-watch.ts';
 import { CertificateSet } from './certificates.ts';
 import { createDemultiplexer, defaultDemuxConfig, type DemuxConfig, type Demultiplexer } from './demux/index.ts';
 import { createEngine, type HttpApplication, type HttpEngine } from './engine/index.ts';
-import type { Libc } from './libc/index.ts';
+import type { Libc, TlsConnection } from './libc/index.ts';
 import { listenOnAll, publicPort, withAdvice } from './listeners.ts';
 
 export interface PublicPortConfig {
@@ -17,10 +17,12 @@ export interface PublicPortConfig {
 
 export interface PublicPortDeps {
   readonly application: HttpApplication;
-  /** Both serve a connection of which no byte has been read, TLS done where there is any, errors included. */
+  /** All serve a connection of which no byte has been read, TLS done where there is any, errors included. */
   readonly turn: {
     serveTcp(socket: Socket, remote: TransportAddress): void;
     serveTls(socket: TLSSocket, remote: TransportAddress): void;
+    /** `seen` is what has been read. */
+    serveNativeTls(connection: TlsConnection, remote: TransportAddress, seen: Uint8Array): void;
   };
   readonly iceTcp: { serve(socket: Socket, remote: TransportAddress): void };
   readonly libc: Libc | null;
@@ -59,6 +61,9 @@ export class PublicPort {
           turnTls: (socket, remote) => {
             turn.serveTls(socket, remote);
           },
+          turnNativeTls: (connection, remote, seen) => {
+            turn.serveNativeTls(connection, remote, seen);
+          },
           iceTcp: (socket, remote) => {
             iceTcp.serve(socket, remote);
           },
@@ -70,6 +75,7 @@ export class PublicPort {
             done(null, this.#certificates.contextFor(serverName) ?? undefined);
           },
         },
+        certificates: this.#certificates,
       },
     );
   }
@@ -131,7 +137,7 @@ export class PublicPort {
     try {
       const fresh = await CertificateSet.load(this.#certificates.all.map((certificate) => certificate.files));
       this.#engine.reloadCertificates(fresh);
-      this.#demux.setSecureContext(fresh.secureContextOptions());
+      this.#demux.setCertificates(fresh.secureContextOptions(), fresh);
       this.#certificates = fresh;
       log.info({}, 'the certificates have changed and are used for new connections');
       for (const warning of fresh.warnings) log.warn({}, warning);

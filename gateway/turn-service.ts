@@ -16,10 +16,10 @@ import {
   type TurnTraffic,
 } from '../turn/index.ts';
 import { isWildcard } from './addresses.ts';
-import type { Libc } from './libc/index.ts';
+import type { Libc, TlsConnection } from './libc/index.ts';
 import { TurnListener } from './turn-listener.ts';
 import { RelaySockets } from './turn-relay-sockets.ts';
-import { serveTcpStream } from './turn-tcp-stream.ts';
+import { serveTcpStream, serveTlsStream } from './turn-native-stream.ts';
 import { listenUdpOnEach } from './udp-socket.ts';
 
 export interface TurnServiceConfig {
@@ -125,6 +125,11 @@ export class TurnService {
   /** The same after the TLS handshake. */
   serveTls(socket: TLSSocket, remote: TransportAddress): void {
     serveSocket(this.#server, socket, 'turn-tls', null, remote);
+  }
+
+  /** The same past Node; `seen` is what has been read, borrowed. */
+  serveNativeTls(connection: TlsConnection, remote: TransportAddress, seen: Uint8Array): void {
+    serveTlsStream(this.#server, connection, remote, seen);
   }
 
   /** Any other connection of a client; null when there are too many. */

@@ -2,8 +2,8 @@
 import { u16, u24 } from '../../tunnel-protocol/index.ts';
 
 export interface ClientHello {
-  /** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, no ALPN at all, or names STUN (RFC 7443). */
-  readonly offers: 'h2' | 'http1' | 'other';
+  /** `http1` is HTTP/1.1 or 1.0 without h2; `other` has no HTTP in its ALPN, or names STUN (RFC 7443); `none` has no ALPN. */
+  readonly offers: 'h2' | 'http1' | 'other' | 'none';
   /** In lower case; empty if there is none, or one that is no host name. */
   readonly serverName: string;
 }
@@ -69,7 +69,7 @@ function parseBody(end: number): HelloResult {
   at += 2 + u16(scratch, at);
   if (at + 1 > end) return 'unparsable';
   at += 1 + (scratch[at] as number);
-  const hello: { offers: ClientHello['offers']; serverName: string } = { offers: 'other', serverName: '' };
+  const hello: { offers: ClientHello['offers']; serverName: string } = { offers: 'none', serverName: '' };
   if (at === end) return hello;
   if (at + 2 > end || at + 2 + u16(scratch, at) !== end) return 'unparsable';
   at += 2;

@@ -13,6 +13,7 @@ import { loadLibc, socketOption } from '../libc/index.ts';
 import { testCertificate } from '../testing/tls-fixture.ts';
 import {
   allocateRequest,
+  certificatesOf,
   Client,
   createUwsServers,
   createWorld,
@@ -313,7 +314,8 @@ for (const variant of variants) {
           socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
         });
         const fresh = await testCertificate(`${folder}/fresh`);
-        demux.setSecureContext({ key: readFileSync(fresh.keyFile), cert: readFileSync(fresh.certFile) });
+        const [key, cert] = [readFileSync(fresh.keyFile), readFileSync(fresh.certFile)];
+        demux.setCertificates({ key, cert }, certificatesOf(cert, key));
         const resumed = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, session });
         await once(resumed, 'secureConnect');
         t.equal(resumed.isSessionReused(), true);
@@ -323,7 +325,10 @@ for (const variant of variants) {
         t.not(whole.getPeerX509Certificate()?.toString(), readFileSync(files.certFile, 'utf8'));
         whole.destroy();
         t.throws(() => {
-          demux.setSecureContext({ key: 'none', cert: 'none' });
+          demux.setCertificates(
+            { key: 'none', cert: 'none' },
+            certificatesOf(Buffer.from('none'), Buffer.from('none')),
+          );
         });
         t.match(await tlsGet(port, {}), 'node');
       });

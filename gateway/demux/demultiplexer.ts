@@ -13,7 +13,14 @@ import { Openings } from './openings.ts';
 import { PeekIntake } from './peek-intake.ts';
 import { ReadIntake } from './read-intake.ts';
 import { Splicer } from './splice.ts';
-import { newDemuxCounters, type DemuxConfig, type DemuxCounters, type DemuxDeps, type IntakeMethod } from './types.ts';
+import {
+  newDemuxCounters,
+  type DemuxConfig,
+  type DemuxCounters,
+  type DemuxDeps,
+  type IntakeMethod,
+  type NativeCertificates,
+} from './types.ts';
 
 export interface Demultiplexer {
   readonly counters: DemuxCounters;
@@ -30,8 +37,8 @@ export interface Demultiplexer {
   listen(port: number, host: string): Promise<number>;
   /** Takes no more connections; those open go on. Idempotent. */
   stopListening(): void;
-  /** For TLS that Node does; new handshakes get it. Throws, and changes nothing, when it is not usable. */
-  setSecureContext(options: SecureContextOptions): void;
+  /** For TLS that is done here; new handshakes get it. Throws, and changes nothing, when it is not usable. */
+  setCertificates(options: SecureContextOptions, certificates: NativeCertificates | null): void;
   /** The client of a connection that uWebSockets.js got by splicing; null for any other address. */
   peerBehind(address: string): TransportAddress | null;
   /**
@@ -117,8 +124,8 @@ class TcpDemultiplexer implements Demultiplexer {
     for (const server of this.#servers) if (server.listening) server.close();
   }
 
-  setSecureContext(options: SecureContextOptions): void {
-    this.#dispatcher.tlsFront.setSecureContext(options);
+  setCertificates(options: SecureContextOptions, certificates: NativeCertificates | null): void {
+    this.#dispatcher.setCertificates(options, certificates);
   }
 
   peerBehind(address: string): TransportAddress | null {

@@ -1,10 +1,12 @@
 /** Hands a connection over to who serves its kind. */
 import type { Server, Socket } from 'node:net';
-import { Server as TlsServer } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import { Server as TlsServer, type SecureContextOptions } from 'node:tls';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
-import type { Libc } from '../libc/index.ts';
+import { loadOpensslTls, type Libc } from '../libc/index.ts';
 import { AdoptedConnections } from './adopted-connections.ts';
 import { ClientCounts, clientOf } from './client-counts.ts';
+import { NativeTls } from './native-tls.ts';
 import { NodeConnections } from './node-connections.ts';
 import type { Opening, Openings } from './openings.ts';
 import type { Splicer } from './splice.ts';
@@ -14,6 +16,7 @@ import type {
   DemuxConfig,
   DemuxCounters,
   DemuxDeps,
+  NativeCertificates,
   Origin,
   RefusalReason,
   Route,
@@ -27,6 +30,7 @@ export class Dispatcher {
   readonly #openings: Openings;
   readonly #splicer: Splicer;
   readonly #tlsFront: TlsFront;
+  readonly #nativeTls: NativeTls | null;
   readonly #counts: ClientCounts;
   readonly #adopted: AdoptedConnections | null;
   readonly #kept: NodeConnections;
@@ -38,6 +42,7 @@ export class Dispatcher {
     this.#splicer = splicer;
     this.#counters = counters;
     this.#tlsFront = new TlsFront(deps, counters);
+    this.#nativeTls = nativeTlsOf(deps, counters);
     this.#counts = new ClientCounts(config);
     this.#kept = new NodeConnections(deps.libc, this.#counts, () => {
       counters.missed++;
@@ -50,8 +55,10 @@ export class Dispatcher {
           });
   }
 
-  get tlsFront(): TlsFront {
-    return this.#tlsFront;
+  /** New handshakes get it; throws, and changes nothing, when it is not usable. */
+  setCertificates(options: SecureContextOptions, certificates: NativeCertificates | null): void {
+    this.#tlsFront.setSecureContext(options);
+    if (certificates !== null) this.#nativeTls?.setCertificates(certificates);
   }
 
   get socketCount(): number {
@@ -80,7 +87,7 @@ export class Dispatcher {
         // which a load balancer's client could be found again: Node serves it.
         if (!origin.proxied && this.#toUws(route, candidate, origin.remote, opening)) return;
         if (route.kind === 'tls-http1') {
-          this.#toTls(candidate, origin, opening);
+          this.#toTls(candidate, origin, opening, null);
         } else {
           const socket = this.#take(candidate, origin, opening);
           emitConnection(handlers.http1, socket);
@@ -91,7 +98,7 @@ export class Dispatcher {
       case 'tls-h2':
       case 'tls-other':
         kinds[route.kind]++;
-        this.#toTls(candidate, origin, opening);
+        this.#toTls(candidate, origin, opening, route.alpn ? null : route.serverName);
         return;
       case 'stun':
       case 'ice-tcp': {
@@ -108,6 +115,7 @@ export class Dispatcher {
     this.#kept.close();
     this.#adopted?.close();
     this.#tlsFront.close();
+    this.#nativeTls?.close();
   }
 
   #refusal(client: string): 'full' | 'full-client' | null {
@@ -129,14 +137,20 @@ export class Dispatcher {
     return socket;
   }
 
-  #toTls(candidate: Candidate, origin: Origin, earlier: Opening | null): void {
+  /** `serverName` null: ALPN has to be answered, which only Node does. */
+  #toTls(candidate: Candidate, origin: Origin, earlier: Opening | null, serverName: string | null): void {
     const opening = earlier ?? this.#openings.open(origin.remote.address, () => undefined);
     if (opening === null) {
       this.#refuse(candidate, 'crowded-client');
       return;
     }
+    const socket = this.#keep(candidate, origin.remote);
+    if (serverName !== null && this.#nativeTls !== null) {
+      if (origin.proxied) setPeer(socket, origin.remote);
+      if (this.#nativeTls.accept(socket, origin, opening, serverName)) return;
+    }
     // Stays paused: TLS reads below it, and takes what it holds already in a later turn.
-    this.#tlsFront.accept(this.#keep(candidate, origin.remote), origin, opening);
+    this.#tlsFront.accept(socket, origin, opening);
   }
 
   /** False: the connection is as it was. */
@@ -193,6 +207,13 @@ export class Dispatcher {
   }
 }
 
+/** Null where Node does all TLS. */
+function nativeTlsOf({ libc, handlers, certificates }: DemuxDeps, counters: DemuxCounters): NativeTls | null {
+  const openssl = libc === null ? null : loadOpensslTls();
+  if (libc === null || openssl === null || certificates === null) return null;
+  return new NativeTls({ libc, openssl, handlers, counters }, certificates);
+}
+
 /** Makes the socket say whom a load balancer speaks for, to those who ask the socket itself. */
 export function setPeer(socket: Socket, { address, port }: TransportAddress): void {
   Object.defineProperties(socket, {
@@ -203,7 +224,7 @@ export function setPeer(socket: Socket, { address, port }: TransportAddress): vo
 }
 
 /** As if the server had accepted it, with TLS done where it is a TLS server. */
-export function emitConnection(server: Server, socket: Socket): void {
+export function emitConnection(server: Server, socket: Duplex): void {
   server.emit(server instanceof TlsServer ? 'secureConnection' : 'connection', socket);
 }
 

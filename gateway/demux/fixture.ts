@@ -3,12 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { createSecureServer, type Http2SecureServer } from 'node:http2';
 import { connect, type Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import type { CertificateFiles } from '../engine/http-engine.ts';
 import { loadLibc, type Libc } from '../libc/index.ts';
 import { createDemultiplexer, defaultDemuxConfig, type DemuxConfig, type Demultiplexer } from './index.ts';
-import type { UwsHandler } from './types.ts';
+import { TlsStream } from './tls-stream.ts';
+import type { NativeCertificates, UwsHandler } from './types.ts';
 
 type Uws = typeof import('uWebSockets.js');
 
@@ -90,7 +90,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   });
   const answer =
     (name: string) =>
-    (socket: Socket | TLSSocket, remote: TransportAddress): void => {
+    (socket: Socket | TlsStream, remote: TransportAddress): void => {
       socket.once('data', (bytes: Buffer) => {
         const told = `${remote.address}:${String(remote.port)}`;
         socket.end(`${name} ${told} ${String(socket.remoteAddress)} ${bytes.toString('hex')}`);
@@ -102,7 +102,18 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     {
       libc,
       tls: { key, cert },
-      handlers: { uws, http1, h2, turnTcp: answer('turn'), turnTls: answer('turn-tls'), iceTcp: answer('ice') },
+      certificates: certificatesOf(cert, key),
+      handlers: {
+        uws,
+        http1,
+        h2,
+        turnTcp: answer('turn'),
+        turnTls: answer('turn-tls'),
+        turnNativeTls: (connection, remote, seen) => {
+          answer('turn-tls')(new TlsStream(connection, seen), remote);
+        },
+        iceTcp: answer('ice'),
+      },
     },
   );
   const port = await demux.listen(0, '127.0.0.1');
@@ -117,6 +128,18 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       http1.close();
       h2.close();
     },
+  };
+}
+
+export function certificatesOf(cert: Buffer, key: Buffer): NativeCertificates {
+  const policy = {
+    ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256',
+    ciphersuites: 'TLS_AES_128_GCM_SHA256',
+    sessionIdContext: 'test',
+  };
+  return {
+    nativeOptions: () => [{ ...policy, cert: cert.toString(), key: key.toString() }],
+    indexFor: () => 0,
   };
 }
 

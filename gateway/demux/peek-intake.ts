@@ -40,19 +40,22 @@ export class PeekIntake {
 }
 
 /** Where whatever cannot be read here goes: Node's TLS may understand it, or answer with an alert. */
-export const otherTls: Route = { kind: 'tls-other', serverName: '', incomplete: true };
+export const otherTls: Route = { kind: 'tls-other', serverName: '', alpn: true, incomplete: true };
 
 /** What the bytes so far lead to. */
 export function routeOf(bytes: Uint8Array, length: number): Route | 'more' | 'unknown' {
   const opening = classifyOpening(bytes, length);
   if (opening === 'more' || opening === 'unknown') return opening;
   if (opening !== 'tls') {
-    return { kind: opening, serverName: '', incomplete: opening === 'http' && !hasWholeHead(bytes, length) };
+    const incomplete = opening === 'http' && !hasWholeHead(bytes, length);
+    return { kind: opening, serverName: '', alpn: false, incomplete };
   }
   const hello = parseClientHello(bytes, length);
   if (hello === 'more') return 'more';
   if (hello === 'unparsable') return otherTls;
-  return { kind: `tls-${hello.offers}`, serverName: hello.serverName, incomplete: true };
+  const { offers, serverName } = hello;
+  if (offers === 'none') return { kind: 'tls-other', serverName, alpn: false, incomplete: true };
+  return { kind: `tls-${offers}`, serverName, alpn: true, incomplete: true };
 }
 
 class PeekedConnection {

@@ -2,7 +2,7 @@
 import type { Server, Socket } from 'node:net';
 import type { TlsOptions, TLSSocket } from 'node:tls';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
-import type { Libc } from '../libc/index.ts';
+import type { Libc, TlsConnection, TlsServerOptions } from '../libc/index.ts';
 
 export interface DemuxConfig {
   /** From the connection to the first bytes that say what it is; a TLS handshake made here is included. */
@@ -60,7 +60,17 @@ export interface DemuxHandlers {
   readonly h2: Server | null;
   readonly turnTcp: (socket: Socket, remote: TransportAddress) => void;
   readonly turnTls: (socket: TLSSocket, remote: TransportAddress) => void;
+  /** `seen` is what the client has said; borrowed until it returns, when the connection's handlers have to be set. */
+  readonly turnNativeTls: (connection: TlsConnection, remote: TransportAddress, seen: Uint8Array) => void;
   readonly iceTcp: (socket: Socket, remote: TransportAddress) => void;
+}
+
+/** The certificates of TLS that is done past Node. */
+export interface NativeCertificates {
+  /** One for each; the first is the default. */
+  nativeOptions(): readonly Omit<TlsServerOptions, 'ticketKeys'>[];
+  /** Which of them a client gets that asks for this name, or for none. */
+  indexFor(serverName: string): number;
 }
 
 export interface UwsHandler {
@@ -81,6 +91,8 @@ export interface DemuxDeps {
   readonly handlers: DemuxHandlers;
   /** Certificate, key, versions, ciphers, SNICallback. ALPN, ticket keys and time-outs are set here. */
   readonly tls: TlsOptions;
+  /** The same for TLS without ALPN, where OpenSSL can be called. Null: Node does that too. */
+  readonly certificates: NativeCertificates | null;
 }
 
 /** What a connection turned out to be. `tls-other` is counted again as `turn-tls` or `tls-http1-late` when it is known. */
@@ -149,6 +161,8 @@ export interface Route {
   readonly kind: 'tls-http1' | 'tls-h2' | 'tls-other' | 'http' | 'stun' | 'ice-tcp';
   /** That of SNI, or empty. */
   readonly serverName: string;
+  /** Offers an application protocol (ALPN), or may do so. */
+  readonly alpn: boolean;
   /** More has to come from the client before there is anything to answer. */
   readonly incomplete: boolean;
 }

@@ -3,7 +3,7 @@
  * It serves where that has no binary, and connections that it cannot take.
  */
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { canonicalSocketAddress } from '../addresses.ts';
@@ -64,8 +64,7 @@ export class NodeHttp1 {
       this.#answer(request, response);
     });
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, first: Buffer) => {
-      if (socket instanceof Socket) this.#upgrade(request, socket, first);
-      else socket.destroy();
+      this.#upgrade(request, socket, first);
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       const code = error.code === 'HPE_HEADER_OVERFLOW' ? 'headers-too-large' : 'bad-request';
@@ -125,7 +124,7 @@ export class NodeHttp1 {
     );
   }
 
-  #upgrade(request: IncomingMessage, socket: Socket, first: Buffer): void {
+  #upgrade(request: IncomingMessage, socket: Duplex, first: Buffer): void {
     // An unanswered 'error' would end the process; 'close' follows and says all that is needed.
     socket.on('error', ignore);
     const head = headOf(request);
@@ -173,7 +172,7 @@ class Endpoint {
 
   accept(
     request: IncomingMessage,
-    stream: Socket,
+    stream: Duplex,
     first: Buffer,
     head: RequestHead,
     decision: UpgradeDecision & { readonly accept: true },
@@ -181,7 +180,7 @@ class Endpoint {
     // Read by handleProtocols within this very call.
     this.#protocol = decision.protocol;
     this.#server.handleUpgrade(request, stream, first, (ws) => {
-      const socket = new NodeSocket(ws, stream, head.remoteAddress);
+      const socket = new NodeSocket(ws, stream, head.remoteAddress, request.socket.remotePort ?? 0);
       this.#sockets.add(socket);
       ws.once('close', () => this.#sockets.delete(socket));
       socket.start(decision.open(socket));
@@ -198,15 +197,15 @@ class NodeSocket implements EngineSocket {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly #ws: WebSocket;
-  readonly #stream: Socket;
+  readonly #stream: Duplex;
   #lastHeardMs = performance.now();
   #closing = false;
 
-  constructor(ws: WebSocket, stream: Socket, remoteAddress: string) {
+  constructor(ws: WebSocket, stream: Duplex, remoteAddress: string, remotePort: number) {
     this.#ws = ws;
     this.#stream = stream;
     this.remoteAddress = remoteAddress;
-    this.remotePort = stream.remotePort ?? 0;
+    this.remotePort = remotePort;
   }
 
   start(events: SocketEvents): void {

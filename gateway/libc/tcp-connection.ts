@@ -13,8 +13,8 @@ const readBytes = 65_536;
 const lingerMs = 5000;
 
 export interface TcpHandlers {
-  /** The bytes are borrowed until it returns. */
-  readonly data: (bytes: Uint8Array) => void;
+  /** The bytes are borrowed until it returns; `address` is where they are, 0 if that is not known. */
+  readonly data: (bytes: Uint8Array, address: number) => void;
   /** The connection is gone, whoever ended it. Once. */
   readonly closed: () => void;
 }
@@ -34,6 +34,7 @@ export class TcpConnection implements SendLane {
   readonly #maxUnsentBytes: number;
   #handlers: TcpHandlers | null = null;
   #key = -1;
+  #ended = false;
   /** Room for a message while Node has something to write. */
   #own: Uint8Array | null = null;
 
@@ -68,15 +69,10 @@ export class TcpConnection implements SendLane {
     this.#handle.readStop();
     // Otherwise Node would start again by itself.
     this.#handle.reading = true;
-    this.#key = this.#readySet.add(this.#fd, () => {
-      this.#read();
-    });
-    if (this.#key < 0) {
-      socket.destroy();
-      return;
-    }
+    this.#watch();
+    if (socket.destroyed) return;
     const early = socket.read() as Buffer | null;
-    if (early !== null) handlers.data(early);
+    if (early !== null) handlers.data(early, 0);
   }
 
   get bytes(): Uint8Array {
@@ -106,11 +102,39 @@ export class TcpConnection implements SendLane {
     else this.#socket.write(this.#own);
   }
 
+  /** Sends bytes that must not be missing, however full the connection is. They are borrowed until it returns. */
+  write(bytes: Uint8Array): void {
+    const queue = this.#queue;
+    if (!this.#isFull()) queue.open(bytes.length);
+    // Making room may have filled the socket.
+    if (this.#isFull()) {
+      this.keep(bytes);
+    } else {
+      queue.bytes.set(bytes, queue.at);
+      queue.commit(this, null);
+    }
+  }
+
+  /** Bytes that the kernel has not taken. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** Reads no more: what comes stays with the kernel. */
+  pause(): void {
+    this.#release();
+  }
+
+  resume(): void {
+    if (this.#key < 0 && !this.#socket.destroyed && !this.#ended) this.#watch();
+  }
+
   /** Sends what is left, and ends the connection. */
   close(): void {
     const socket = this.#socket;
     this.#queue.flushLane(this);
     this.#release();
+    this.#ended = true;
     // A peer that does not read must not keep it.
     socket.setTimeout(lingerMs, () => socket.destroy());
     socket.destroySoon();
@@ -155,8 +179,15 @@ export class TcpConnection implements SendLane {
     const vector = this.#vector;
     if (this.#socket.destroyed) return;
     const length = this.#libc.take(this.#fd, vector.dataPointer(0), readBytes);
-    if (length > 0) this.#handlers?.data(vector.data.subarray(0, length));
+    if (length > 0) this.#handlers?.data(vector.data.subarray(0, length), vector.dataPointer(0));
     else if (length !== -errno.EAGAIN && length !== -errno.EINTR) this.#socket.destroy();
+  }
+
+  #watch(): void {
+    this.#key = this.#readySet.add(this.#fd, () => {
+      this.#read();
+    });
+    if (this.#key < 0) this.#socket.destroy();
   }
 
   #release(): void {

@@ -1,10 +1,9 @@
 /** A public port on loopback with an application of the test's own, and echoes in the place of TURN and ICE-TCP. */
-import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { Duplex } from 'node:stream';
 import type { Test } from 'tap';
 import type { TransportAddress } from '../../tunnel-protocol/index.ts';
 import { CertificateSet, type CertificateFiles } from '../certificates.ts';
-import type { DemuxConfig } from '../demux/index.ts';
+import { TlsStream, type DemuxConfig } from '../demux/index.ts';
 import type { HttpApplication } from '../engine/index.ts';
 import { loadLibc, type Libc } from '../libc/index.ts';
 import { PublicPort } from '../public-port.ts';
@@ -35,7 +34,7 @@ export async function startTestPort(t: Test, options: TestPortOptions): Promise<
     };
   const echo =
     (name: string) =>
-    (socket: Socket | TLSSocket, remote: TransportAddress): void => {
+    (socket: Duplex, remote: TransportAddress): void => {
       socket.write(`${name} ${remote.address} `);
       socket.on('data', (bytes: Buffer) => socket.write(bytes));
       socket.on('end', () => socket.end());
@@ -44,7 +43,13 @@ export async function startTestPort(t: Test, options: TestPortOptions): Promise<
     { engine, certificates: await CertificateSet.load(files), demux: { openingTimeoutMs: 30_000, ...demux } },
     {
       application,
-      turn: { serveTcp: echo('turn-tcp'), serveTls: echo('turn-tls') },
+      turn: {
+        serveTcp: echo('turn-tcp'),
+        serveTls: echo('turn-tls'),
+        serveNativeTls: (connection, remote, seen) => {
+          echo('turn-tls')(new TlsStream(connection, seen), remote);
+        },
+      },
       iceTcp: { serve: echo('ice-tcp') },
       libc,
       log: { info: line('info'), warn: line('warn'), error: line('error') },

@@ -1,9 +1,9 @@
-/** A TCP client of TURN, past Node where that is possible. */
+/** A client of TURN over TCP or TLS, past Node where that is possible. */
 import type { Socket } from 'node:net';
 import type { TransportAddress } from '../tunnel-protocol/index.ts';
 import { serveSocket, type TurnServer, type TurnStream } from '../turn/index.ts';
 import { canonicalSocketAddress } from './addresses.ts';
-import { TcpConnection, type Libc } from './libc/index.ts';
+import { TcpConnection, type Libc, type TlsConnection } from './libc/index.ts';
 
 /** Serves a connection of which no byte has been read, errors included. */
 export function serveTcpStream(server: TurnServer, socket: Socket, remote: TransportAddress, libc: Libc | null): void {
@@ -13,7 +13,7 @@ export function serveTcpStream(server: TurnServer, socket: Socket, remote: Trans
     return;
   }
   socket.setNoDelay(true);
-  const input = server.acceptStream(new TcpStream(connection, socket, remote));
+  const input = server.acceptStream(new NativeStream('turn-tcp', connection, socket, remote));
   if (input === null) {
     socket.destroy();
     return;
@@ -28,13 +28,45 @@ export function serveTcpStream(server: TurnServer, socket: Socket, remote: Trans
   });
 }
 
-class TcpStream implements TurnStream {
-  readonly kind = 'turn-tcp';
+/** Serves a connection that has said `seen` since its handshake; borrowed. */
+export function serveTlsStream(
+  server: TurnServer,
+  connection: TlsConnection,
+  remote: TransportAddress,
+  seen: Uint8Array,
+): void {
+  const { socket } = connection;
+  connection.maxUnsentBytes = server.limits.streamBacklogBytes;
+  const input = server.acceptStream(new NativeStream('turn-tls', connection, socket, remote));
+  if (input === null) {
+    socket.destroy();
+    return;
+  }
+  connection.setHandlers({
+    data: (bytes) => {
+      input.push(bytes);
+    },
+    ended: () => {
+      connection.close();
+    },
+    closed: () => {
+      input.closed();
+    },
+  });
+  input.push(seen);
+}
+
+/** What TCP and TLS connections have alike. */
+type NativeConnection = Pick<TcpConnection, 'bytes' | 'at' | 'open' | 'commit' | 'close'>;
+
+class NativeStream implements TurnStream {
+  readonly kind: TurnStream['kind'];
   readonly remote: TransportAddress;
   readonly local: TransportAddress;
-  readonly #connection: TcpConnection;
+  readonly #connection: NativeConnection;
 
-  constructor(connection: TcpConnection, socket: Socket, remote: TransportAddress) {
+  constructor(kind: TurnStream['kind'], connection: NativeConnection, socket: Socket, remote: TransportAddress) {
+    this.kind = kind;
     this.#connection = connection;
     this.remote = remote;
     this.local = { address: canonicalSocketAddress(socket.localAddress ?? '::'), port: socket.localPort ?? 0 };
