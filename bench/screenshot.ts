@@ -1,6 +1,6 @@
 /**
  * Makes docs/images/demo-page.png: a real call through a real edge, with drawn people before the cameras.
- * `node dist/bench/screenshot.js [folder]`: with a folder, the page at other sizes and in both colour schemes goes there.
+ * `node dist/bench/screenshot.js [folder]`: with a folder, the pages at other sizes and in both colour schemes go there.
  */
 import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { BrowserContext, Page } from 'playwright-core';
 import { launchChromium } from './e2e/chromium.ts';
 import { startEdge } from './e2e/edge.ts';
-import { inCall } from './e2e/page-tools.ts';
+import { doctorReport, inCall } from './e2e/page-tools.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const target = path.join(root, 'docs/images/demo-page.png');
@@ -55,23 +55,32 @@ async function enter(context: BrowserContext, name: string): Promise<Page> {
 
 async function album(page: Page, into: string): Promise<void> {
   await mkdir(into, { recursive: true });
-  const take = async (name: string): Promise<void> => {
-    for (const [size, viewport] of Object.entries({ desktop, phone })) {
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.setViewportSize(viewport);
-        await page.emulateMedia({ colorScheme });
-        await page.waitForTimeout(300);
-        await page.screenshot({ path: path.join(into, `${name}-${size}-${colorScheme}.png`) });
-      }
-    }
-  };
-  await take('call');
+  await take(page, path.join(into, 'call'));
   await page.setViewportSize(desktop);
   await page.getByRole('button', { name: 'Details' }).click();
-  await take('details');
+  await take(page, path.join(into, 'details'));
   await page.getByRole('button', { name: 'Leave' }).click();
   await page.locator('#join-form').waitFor();
   await page.locator('#preview-camera[data-on=true]').waitFor();
   await page.waitForTimeout(1_000);
-  await take('join');
+  await take(page, path.join(into, 'join'));
+  for (const other of page.context().pages()) if (other !== page) await other.close();
+  await page.setViewportSize(desktop);
+  await page.goto(`${edge.url}/doctor`);
+  await page.locator('#ways tr').first().waitFor();
+  await take(page, path.join(into, 'doctor-running'));
+  await doctorReport(page);
+  await take(page, path.join(into, 'doctor-finished'));
+}
+
+/** At two sizes, in both colour schemes. */
+async function take(page: Page, name: string): Promise<void> {
+  for (const [size, viewport] of Object.entries({ desktop, phone })) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme });
+      await page.waitForTimeout(300);
+      await page.screenshot({ path: `${name}-${size}-${colorScheme}.png` });
+    }
+  }
 }

@@ -1,6 +1,7 @@
 /** The doctor's page in a real browser, against an edge that everything reaches, by keyboard as well. */
 import t from 'tap';
 import { rungs } from '../../tunnel-protocol/index.ts';
+import { accessibilityFaults } from './accessibility.ts';
 import { chromiumMissing, collectErrors, launchChromium } from './chromium.ts';
 import { startEdge } from './edge.ts';
 import { doctorReport, testTimeoutMs } from './page-tools.ts';
@@ -19,6 +20,7 @@ t.test('every way has its verdict, and the text can be taken along', { skip: chr
   const page = await context.newPage();
   const errors = collectErrors(page);
   await page.goto(`${edge.url}/doctor`);
+  const whileItRuns = await accessibilityFaults(page, 'running');
   const report = await doctorReport(page);
 
   t.ok(report.ms <= 30_000, `${String(report.ms)} ms`);
@@ -39,6 +41,9 @@ t.test('every way has its verdict, and the text can be taken along', { skip: chr
   t.match(report, { edge: { ports: { tcp: edge.port } }, problem: null, network: { captivePortal: false } });
   t.equal(await page.locator('#advice').textContent(), report.advice);
   t.match(report.advice, 'Works without any change:');
+
+  t.same(whileItRuns, []);
+  t.same(await accessibilityFaults(page, 'finished'), []);
 
   // From the beginning of the page by the keyboard alone.
   await page.locator('body').press('Tab');

@@ -51,11 +51,12 @@ async function test(): Promise<void> {
   setText(byId('progress-text', HTMLElement), 'Asking the server…');
   const report = await diagnosePage(location.origin, {
     onTrying: (rung) => {
+      showProgress();
       show(rowOf(rung), 'trying', 'Trying', '', []);
     },
     onVerdict: (verdict) => {
       progress.value += 1;
-      setText(byId('progress-text', HTMLElement), `${String(progress.value)} of ${String(rungs.length)} ways tested`);
+      showProgress();
       showVerdict(verdict);
     },
   });
@@ -81,6 +82,10 @@ function showReport(report: DoctorReport): void {
   save.href = URL.createObjectURL(new Blob([`${JSON.stringify(report, null, 2)}\n`], { type: 'application/json' }));
   byId('network-card', HTMLElement).hidden = byId('advice-card', HTMLElement).hidden = false;
   again.disabled = false;
+}
+
+function showProgress(): void {
+  setText(byId('progress-text', HTMLElement), `${String(progress.value)} of ${String(rungs.length)} ways tested`);
 }
 
 function say(tone: string, title: string, advice: string): void {

@@ -124,8 +124,9 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
   }
 
   ladder(now: number): ReadonlyMap<Rung, RungAttempt> {
-    return new Map([
+    return new Map<Rung, RungAttempt>([
       ...(this.#native?.attempts.latest(now) ?? []),
+      ...this.#options.tunnels.map((rung) => [rung, { rung, outcome: 'superseded', ms: 0 }] as const),
       ...this.#tunnelAttempts.map((attempt) => [attempt.rung, asAttempt(attempt, now)] as const),
     ]);
   }

@@ -3,7 +3,6 @@ import { publishSections, rungs, videoSlotMids } from '../../tunnel-protocol/ind
 import type { Rung } from '../../tunnel-protocol/index.ts';
 import type { RungChange } from '../call.ts';
 import { bitrateText, lossText, millisecondsText, pictureText, scoreText, secondsText } from '../page-model/format.ts';
-import { nativeRungs } from '../page-model/ice-plan.ts';
 import { changeText, rungLine, rungNames, whyText } from '../page-model/ladder-words.ts';
 import type { BrowserCall, BrowserCallStats } from './browser-call.ts';
 import { byId, element, setText } from './dom.ts';
@@ -21,7 +20,7 @@ export class StripView {
   readonly #button = byId('details-button', HTMLButtonElement);
   readonly #rows = new Map<string, HTMLElement>();
   readonly #steps = new Map(rungs.map((rung, index) => [rung, ladderStep(rung, index)]));
-  readonly #lines = new Map(nativeRungs.map((rung) => [rung, ladderLine(rung)]));
+  readonly #lines = new Map(rungs.map((rung) => [rung, ladderLine(rung)]));
   readonly #heard: BrowserCallStats[] = [];
   #hearing: typeof import('./telemetry.ts').hearing | null = null;
   #call: BrowserCall | null = null;
@@ -105,7 +104,7 @@ export class StripView {
     for (const [rung, step] of this.#steps) {
       const { state, text } = rungLine(rung, ladder.get(rung), used);
       step.dataset['state'] = state;
-      const line = (this.#lines as ReadonlyMap<Rung, HTMLElement>).get(rung);
+      const line = this.#lines.get(rung);
       if (line === undefined) continue;
       line.dataset['state'] = state;
       if (line.lastElementChild !== null) setText(line.lastElementChild, text);
