@@ -1,5 +1,6 @@
 /**
  * Builds the demo page and the doctor's into dist/client/page/: a bundle and a style sheet each, source maps, and what is copied.
+ * And the client for browsers, `sallyport/client/browser`, into dist/client/browser/.
  * Run after tsc, from anywhere: `node dist/client/build-page.js`.
  */
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import type { BuildOptions, Plugin } from 'esbuild';
 
 const source = fileURLToPath(new URL('../../client/page/', import.meta.url));
 const target = fileURLToPath(new URL('./page/', import.meta.url));
+const published = fileURLToPath(new URL('./browser/', import.meta.url));
 /** What the page imports when it needs it, as it names it. */
 const parts = [
   '../control/exchange-connection.ts',
@@ -20,6 +22,8 @@ const parts = [
   './telemetry.ts',
   './tunnel-media.ts',
 ];
+/** Those among them, and the worker, that a call needs without the demo page. */
+const partsOfCalls = ['exchange-connection', 'native-watch', 'telemetry', 'tunnel-media', 'media-worker'];
 const copied = ['index.html', 'doctor.html', 'icon.svg'];
 /** What the first visit costs on a slow network; later media stacks are to be loaded when they are needed. */
 const maxEntryBytes = 40 * 1024;
@@ -71,6 +75,13 @@ for (const part of ['app.ts', 'doctor.ts', ...parts]) {
     plugins: [withoutSideEffects, partsAside],
   });
 }
+await build({
+  ...common,
+  outdir: published,
+  entryPoints: [`${source}index.ts`],
+  format: 'esm',
+  plugins: [withoutSideEffects, partsAside],
+});
 // Classic, not a module: Firefox starts module workers from a Blob since version 114 only.
 await build({
   ...common,
@@ -84,11 +95,18 @@ await build({ ...common, entryPoints: [`${source}style.css`, `${source}doctor.cs
 await build({ ...common, entryPoints: [`${source}capacity.ts`, `${source}capacity.css`], format: 'esm' });
 await copyFile(`${source}capacity.html`, `${target}capacity.html`);
 await Promise.all(copied.map((name) => copyFile(source + name, target + name)));
+await Promise.all(
+  partsOfCalls.flatMap((part) =>
+    [`${part}.js`, `${part}.js.map`].map((name) => copyFile(target + name, published + name)),
+  ),
+);
 
-const gzippedBytes = async (name: string): Promise<number> => gzipSync(await readFile(target + name)).length;
+const gzippedBytes = async (name: string, folder = target): Promise<number> =>
+  gzipSync(await readFile(folder + name)).length;
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
 const sizes = {
   'app.js': { bytes: await gzippedBytes('app.js'), most: maxEntryBytes },
+  'sallyport/client/browser': { bytes: await gzippedBytes('index.js', published), most: maxEntryBytes },
   'media stack': {
     bytes: (await gzippedBytes('tunnel-media.js')) + (await gzippedBytes('media-worker.js')),
     most: maxMediaBytes,

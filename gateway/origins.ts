@@ -30,6 +30,8 @@ export class Origins {
     return {
       vary: 'origin',
       'access-control-allow-origin': origin,
+      // A client sees then whether its requests share a connection.
+      'timing-allow-origin': origin,
       'access-control-expose-headers': 'etag, link, location, retry-after',
     };
   }

@@ -36,6 +36,8 @@ export interface ExchangeConnectionOptions {
   readonly http2?: boolean;
   /** `http-stream`: upload by one streamed body, which needs HTTP/2 and an environment that streams requests. */
   readonly streamUpload?: boolean;
+  /** `long-poll`: the edge is of another origin than the page, and asking leave for each request would double the round trips. */
+  readonly simple?: boolean;
   readonly flow?: Partial<FlowLimits> | undefined;
   readonly explain?: (error: unknown) => ClientError;
 }
@@ -226,13 +228,13 @@ export class ExchangeConnection implements ControlConnection, FrameSource {
   }
 
   #request({ kind, header, body }: ClientOutput & { type: 'request' }): void {
-    const { url, resumeToken, fetch, explain } = this.#options;
+    const { url, resumeToken, fetch, simple, explain } = this.#options;
     const { exchange } = header;
     const client = this.#client;
     const now = (): number => this.#clock.now();
     let bytes = 0;
     const request = new ExchangeRequest(
-      { url, kind, header, body, resumeToken, text: this.#text, fetch, explain },
+      { url, kind, header, body, resumeToken, text: this.#text, simple, fetch, explain },
       {
         received: (chunk) => {
           bytes += chunk.length;

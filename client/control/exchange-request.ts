@@ -15,6 +15,11 @@ export interface ExchangeRequestOptions {
   readonly resumeToken: string;
   /** Bodies are base64, both ways. */
   readonly text: boolean;
+  /**
+   * `long-poll`: every request is one that a page of another origin need not ask leave for (Fetch standard, section 2.2.2): a
+   * POST of text that begins with the token, without headers of its own. Its answer is bytes unless `text`.
+   */
+  readonly simple?: boolean | undefined;
   readonly fetch: ExchangeFetch;
   readonly explain?: ((error: unknown) => ClientError) | undefined;
 }
@@ -80,10 +85,15 @@ export class ExchangeRequest {
     }
   }
 
-  #init({ kind, body, resumeToken, text }: ExchangeRequestOptions): Parameters<ExchangeFetch>[1] {
+  #init({ kind, body, resumeToken, text, simple = false }: ExchangeRequestOptions): Parameters<ExchangeFetch>[1] {
     const type = text ? 'text/plain' : 'application/octet-stream';
-    const headers: Record<string, string> = { authorization: `Bearer ${resumeToken}`, accept: type };
+    const headers: Record<string, string> = { accept: type };
     const common = { headers, signal: this.#abort.signal, cache: 'no-store' } as const;
+    if (simple) {
+      headers['content-type'] = 'text/plain';
+      return { ...common, method: 'POST', body: encodeTextBody(resumeToken, body) };
+    }
+    headers['authorization'] = `Bearer ${resumeToken}`;
     if (kind === 'poll' || kind === 'download') return { ...common, method: 'GET' };
     headers['content-type'] = type;
     if (kind === 'upload') return { ...common, method: 'POST', body: this.#uploadStream(), duplex: 'half' };

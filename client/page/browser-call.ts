@@ -193,6 +193,7 @@ class JoinAttempt {
     const firstSample = await this.#unlessAborted(sampler.sample());
     routes.noteIce(firstSample.ice);
     return new BrowserCall({
+      url: this.#url,
       sessionId: session.sessionId,
       resumeToken: session.resumeToken,
       edges,

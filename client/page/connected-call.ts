@@ -58,6 +58,7 @@ export interface BrowserCallEvents extends CallEvents<MediaStreamTrack> {
 
 /** What `join()` has put together. */
 export interface CallParts {
+  readonly url: string;
   readonly sessionId: string;
   readonly resumeToken: string;
   /** Where else the session can be served. */
@@ -159,8 +160,9 @@ export class BrowserCall extends Emitter<BrowserCallEvents> implements Call<Medi
 
   /** Where the room can be joined again: the edge that serves the call first. */
   get edges(): readonly string[] {
-    const { edges } = this.#parts;
-    return [...new Set([new URL(edges.at(location.origin)).origin, location.origin, ...edges.others])];
+    const { edges, url } = this.#parts;
+    const { origin } = new URL(url, location.href);
+    return [...new Set([new URL(edges.at(origin)).origin, origin, ...edges.others])];
   }
 
   get rung(): Rung {

@@ -16,7 +16,12 @@ export function loadExchanges(): Promise<Carrier> {
   return loading;
 }
 
-export const openLazily: OpenExchange = (options, events) => new LazyConnection(options, events);
+export const openLazily: OpenExchange = (options, events) =>
+  new LazyConnection({ ...options, simple: isOfOtherOrigin(options) }, events);
+
+function isOfOtherOrigin({ carrier, url }: Parameters<OpenExchange>[0]): boolean {
+  return carrier === 'long-poll' && new URL(url).origin !== location.origin;
+}
 
 class LazyConnection implements ControlConnection {
   readonly rung: ControlConnection['rung'];
