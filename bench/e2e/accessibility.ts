@@ -12,7 +12,7 @@ export async function accessibilityFaults(page: Page, where: string): Promise<st
   const faults: string[] = [];
   for (const colorScheme of schemes) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-    const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
+    const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
     for (const { id, nodes } of violations) {
       for (const { target, failureSummary = '' } of nodes)
         faults.push(`${where}, ${colorScheme}: ${id} at ${target.join(' ')}: ${failureSummary.replaceAll('\n', ' ')}`);
