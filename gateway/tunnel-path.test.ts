@@ -104,7 +104,7 @@ t.test('one write per turn, control first, then transport, audio, video', async 
 
 t.test('audio goes on a connection of its own while that is prompt', async (t) => {
   let now = 0;
-  const options = { now: () => now };
+  const options = { now: () => now, flow: { creditLeastBytes: flowLimits.audioCreditLeastBytes } };
   const flushes = new FlushQueue();
   const traffic = new GatewayCounters().websocket;
   const ignore = (): void => undefined;
@@ -132,7 +132,7 @@ t.test('audio goes on a connection of its own while that is prompt', async (t) =
     [131, 133, 134, 135],
   );
 
-  const client = new TunnelFlow({ now: 0, messageBytes: 100, onDrop: ignore });
+  const client = new TunnelFlow({ now: 0, messageBytes: 100, onDrop: ignore, limits: options.flow });
   client.agree();
   client.received(204, now);
   audio.handleMessage(client.nextMessage(now + flowLimits.creditDelayMs) ?? new Uint8Array(0), true);

@@ -1,5 +1,5 @@
 /** `GET /tunnel/v1/ws`: proves whose tunnel a WebSocket is, and ties it to the session in the SFU. */
-import { classifyDatagram, datagramClass, maxMessageBytes } from '../tunnel-protocol/index.ts';
+import { classifyDatagram, datagramClass, flowLimits, maxMessageBytes } from '../tunnel-protocol/index.ts';
 import type { ResumeClaims, TokenAuthority } from './auth.ts';
 import { offeredSubprotocols, tunnelSubprotocol, tunnelToken } from './bearer.ts';
 import type { GatewayCounters } from './counters.ts';
@@ -165,7 +165,9 @@ export class TunnelWebSocket implements WebSocketRoute {
       if (classifyDatagram(datagram) === datagramClass.control) audio.closeWith('protocol-error');
       else if (!main.path.closed) upstream.receive(main.path, datagram);
     };
-    const audio = new TunnelPath(socket, receive, counters.websocket, this.#flushes);
+    const audio = new TunnelPath(socket, receive, counters.websocket, this.#flushes, {
+      flow: { creditLeastBytes: flowLimits.audioCreditLeastBytes },
+    });
     counters.audioConnections++;
     this.#open.add(audio);
     audio.beginAsAudio(main.path);

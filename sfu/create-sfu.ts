@@ -27,7 +27,7 @@ import type {
 } from './sfu.ts';
 import { SendBatch } from './send-batch.ts';
 import type { Offer } from './sdp-offer.ts';
-import { handleSignal } from './signalling.ts';
+import { handleSignal, type SignallingDeps } from './signalling.ts';
 import { loadSrtpWasm } from './srtp-wasm.ts';
 import { Transport } from './transport.ts';
 import { iceTagOf, joinWithOffer, patchIce } from './whip.ts';
@@ -267,29 +267,28 @@ class SfuNode implements Sfu {
     const now = deps.now();
     // Random, so that a session of an earlier life of this node is never taken for this one; not 0, which says nothing.
     const epoch = u32(deps.random(4), 0) || 1;
+    const signalling: SignallingDeps = {
+      counters: this.#counters.sfu,
+      end: (who, reason) => {
+        this.endSession(who.session.sessionId, reason);
+      },
+      endRoom: () => {
+        this.#endRoom(room, participant);
+      },
+      startRecording: (by) => {
+        this.#recorder.begin(room, by);
+      },
+      stopRecording: () => this.#recorder.stop(room, 'admin'),
+      canRecord: this.#recorder.isAvailable,
+      onTelemetry: this.#deps.onTelemetry,
+    };
     const participant: Participant = new Participant(
       deps,
       request,
       epoch,
       {
         onMessage: (text) => {
-          const counters = this.#counters.sfu;
-          const end = (who: Participant, reason: EndReason): void => {
-            this.endSession(who.session.sessionId, reason);
-          };
-          const endRoom = (): void => {
-            this.#endRoom(room, participant);
-          };
-          const { onTelemetry } = this.#deps;
-          const recorder = this.#recorder;
-          const recording = {
-            canRecord: recorder.isAvailable,
-            startRecording: (by: 'admin' | 'token') => {
-              recorder.begin(room, by);
-            },
-            stopRecording: () => recorder.stop(room, 'admin'),
-          };
-          handleSignal({ counters, end, endRoom, onTelemetry, ...recording }, room, participant, text, deps.now());
+          handleSignal(signalling, room, participant, text, deps.now());
         },
         onReport: () => participant.report(deps.now()),
         onOpen: () => {

@@ -38,6 +38,8 @@ export class LayerWatcher {
   /** Takes in what is published now. True when something is left out that was told to be unwatched. */
   #follow(ingress: Ingress, now: number): boolean {
     const before = this.#known;
+    const { camera, screen } = ingress.tracks;
+    if (camera.order === null && screen.order === null && before.length === 0) return false;
     const known: KnownLayer[] = [];
     for (const { source, kind } of publishSections) {
       if (kind !== 'video' || ingress.tracks[source].order === null) continue;

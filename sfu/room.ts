@@ -14,7 +14,7 @@ import type { Track } from './forward/index.ts';
 import type { Participant } from './participant.ts';
 import type { RoomRecording } from './recording/index.ts';
 import type { RoomSummary } from './sfu.ts';
-import { emptySlotPlan, planSlots, sameSlotPlan, slotAssignments, stageOf } from './slots.ts';
+import { emptySlotPlan, planSlots, sameSlotPlan, slotsEvent, stageOf } from './slots.ts';
 import type { Shown, ShownVideo, SlotPerson, Stage } from './slots.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -243,9 +243,13 @@ export class Room {
   #announce(now: number): void {
     const news = new Map(this.#news);
     this.#news.clear();
-    const all = this.#eventsFor(news, null);
+    // Made for the first who is told them: often there is nobody else.
+    let all: readonly string[] | null = null;
     for (const member of this.#members.values()) {
-      for (const text of news.has(member.id) ? this.#eventsFor(news, member.id) : all) member.sendText(text, now);
+      const isNews = news.has(member.id);
+      if (isNews && news.size === 1) continue;
+      const texts = isNews ? this.#eventsFor(news, member.id) : (all ??= this.#eventsFor(news, null));
+      for (const text of texts) member.sendText(text, now);
     }
   }
 
@@ -294,7 +298,7 @@ export class Room {
       plan.audio.map((shown) => this.#track(shown)),
       now,
     );
-    if (!same) member.send({ type: 'slots', slots: slotAssignments(plan) }, now);
+    if (!same) member.sendText(slotsEvent(plan), now);
   }
 
   #track(shown: Shown | null): Track | null {

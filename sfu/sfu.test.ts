@@ -220,6 +220,8 @@ t.test('a client that forgot its control state must start anew', async (t) => {
   const { open, sfu } = await withSfu(t);
   const a = open({ name: 'a' });
   await a.must({ type: 'join' });
+  // The reply to it brought the acknowledgement of the reply before.
+  await a.must({ type: 'status', status: {} });
   const other = new TunnelClient(sfu, () => performance.now());
   other.connect('session-a');
   t.equal(other.closed?.code, closeCodes['unknown-session'].wire);

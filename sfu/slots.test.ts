@@ -1,14 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  defaultLayers,
-  emptySlotPlan,
-  planSlots,
-  sameSlotPlan,
-  slotAssignments,
-  speakerHoldMs,
-  stageOf,
-} from './slots.ts';
+import { decodeSignalEvent } from '../tunnel-protocol/index.ts';
+import type { SignalEvent } from '../tunnel-protocol/index.ts';
+import { defaultLayers, emptySlotPlan, planSlots, sameSlotPlan, slotsEvent, speakerHoldMs, stageOf } from './slots.ts';
 import type { ShownVideo, SlotPerson, SlotPlan, SlotWishes } from './slots.ts';
 
 const all: SlotWishes = { main: null, audio: true, video: true, layers: defaultLayers };
@@ -138,7 +132,10 @@ t.test('kinds that are not wanted are not assigned', (t) => {
 });
 
 t.test('assignments name every mid', (t) => {
-  const told = slotAssignments(plan([person('a', [screen(1)])]));
+  const text = slotsEvent(plan([person('a', [screen(1)])]));
+  const event = decodeSignalEvent(text) as Extract<SignalEvent, { type: 'slots' }>;
+  t.equal(JSON.stringify(event), text);
+  const told = event.slots;
   t.equal(told.map(({ mid }) => mid).join(), '3,4,5,6,7,8,9,10,11');
   t.strictSame(told[0], { mid: '3', kind: 'video', participant: 'a', source: 'screen' });
   t.strictSame(told[1], { mid: '4', kind: 'video', participant: null, source: null });

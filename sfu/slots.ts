@@ -4,7 +4,7 @@
  * subscribers of a room is worked out once, as a {@link Stage}; what is left for each of them does not grow with the room.
  */
 import { audioSlotMids, videoSlotMids } from '../tunnel-protocol/index.ts';
-import type { Rid, SlotAssignment, Source } from '../tunnel-protocol/index.ts';
+import type { Rid, Source } from '../tunnel-protocol/index.ts';
 
 /** How much longer ago a slot's holder must have spoken than somebody who has none, to lose the slot, in ms. */
 export const speakerHoldMs = 2000;
@@ -111,18 +111,25 @@ export function sameShown(a: Shown | null, b: Shown | null): boolean {
   return a === b || (a !== null && b !== null && a.participant === b.participant && a.source === b.source);
 }
 
-/** The plan as the client is told it. */
-export function slotAssignments(plan: SlotPlan): readonly SlotAssignment[] {
-  const assignment = (mid: string, kind: 'audio' | 'video', shown: Shown | null | undefined): SlotAssignment => ({
-    mid,
-    kind,
-    participant: shown?.participant ?? null,
-    source: shown?.source ?? null,
-  });
-  return [
-    ...videoSlotMids.map((mid, slot) => assignment(mid, 'video', plan.video[slot])),
-    ...audioSlotMids.map((mid, slot) => assignment(mid, 'audio', plan.audio[slot])),
-  ];
+/**
+ * The event that tells a client its plan, as JSON: put together from parts, because a change of one source is told to
+ * everybody. Ids of participants are hexadecimal, so that nothing in it needs escaping.
+ */
+export function slotsEvent(plan: SlotPlan): string {
+  let text = '';
+  for (let slot = 0; slot < videoSlotMids.length; slot++) {
+    text += assignmentText(videoSlotMids[slot] as string, 'video', plan.video[slot] ?? null);
+  }
+  for (let slot = 0; slot < audioSlotMids.length; slot++) {
+    text += assignmentText(audioSlotMids[slot] as string, 'audio', plan.audio[slot] ?? null);
+  }
+  return `{"type":"slots","slots":[${text.slice(1)}]}`;
+}
+
+function assignmentText(mid: string, kind: 'audio' | 'video', shown: Shown | null): string {
+  const place = `,{"mid":"${mid}","kind":"${kind}",`;
+  if (shown === null) return `${place}"participant":null,"source":null}`;
+  return `${place}"participant":"${shown.participant}","source":"${shown.source}"}`;
 }
 
 function planVideo(stage: Stage, self: string, wishes: SlotWishes, before: SlotPlan['video']): SlotPlan['video'] {

@@ -1,6 +1,6 @@
 /** The carriers that a session's control channel can use, best first, and how a connection of each is opened. */
 import type { ControlRung, ExchangeCarrier, FlowLimits } from '../../tunnel-protocol/index.ts';
-import { controlRungs } from '../../tunnel-protocol/index.ts';
+import { controlRungs, flowLimits } from '../../tunnel-protocol/index.ts';
 import type { ClientClock } from '../clock.ts';
 import type { ClientError } from '../errors.ts';
 import type { EdgeRing } from './edge-ring.ts';
@@ -51,14 +51,15 @@ export function openCarriers(options: CarrierOptions, clock: ClientClock): Reado
   const now = (target: string): string => edges?.at(target) ?? target;
   const all = new Map<ControlRung, OpenConnection>();
   const webSocket =
-    (target: string): OpenTunnelConnection =>
+    (target: string, limits = flow): OpenTunnelConnection =>
     (events) =>
-      new TunnelConnection(openSocket(now(target), tunnelSubprotocols(resumeToken)), clock, events, flow);
+      new TunnelConnection(openSocket(now(target), tunnelSubprotocols(resumeToken)), clock, events, limits);
+  const audioFlow = { ...flow, creditLeastBytes: flowLimits.audioCreditLeastBytes };
   const openMain = webSocket(url);
   all.set(
     'websocket',
     typeof audioUrl === 'string' && openSplit !== undefined
-      ? (events) => openSplit({ openMain, openAudio: webSocket(audioUrl), clock }, events)
+      ? (events) => openSplit({ openMain, openAudio: webSocket(audioUrl, audioFlow), clock }, events)
       : openMain,
   );
   let generation = 0;

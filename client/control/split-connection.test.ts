@@ -15,6 +15,8 @@ import { audioConnectionLimits, SplitConnection } from './split-connection.ts';
 import { TunnelConnection } from './tunnel-connection.ts';
 import type { TunnelClose, TunnelSocket } from './tunnel-socket.ts';
 
+const audioFlow = { creditLeastBytes: flowLimits.audioCreditLeastBytes };
+
 const audioMeta: SendMeta = { ...transportMeta, lane: lane.audio, discardable: true, deadlineMs: 200 };
 const videoMeta: SendMeta = { ...transportMeta, lane: lane.video };
 
@@ -24,7 +26,7 @@ class ScriptedSocket implements TunnelSocket {
   onclose: ((close: TunnelClose) => void) | null = null;
   readonly bufferedAmount = 0;
   closed = false;
-  #server = new TunnelFlow({ now: 0, messageBytes: 16_384, onDrop: () => undefined });
+  #server = new TunnelFlow({ now: 0, messageBytes: 16_384, onDrop: () => undefined, limits: audioFlow });
   #sent: Uint8Array[] = [];
 
   constructor() {
@@ -65,7 +67,7 @@ function setUp(): { clock: VirtualClock; sockets: ScriptedSocket[]; split: Split
   const open = (events: ConstructorParameters<typeof TunnelConnection>[2]): TunnelConnection => {
     const socket = new ScriptedSocket();
     sockets.push(socket);
-    return new TunnelConnection(socket, clock, events);
+    return new TunnelConnection(socket, clock, events, audioFlow);
   };
   const split = new SplitConnection(
     { openMain: open, openAudio: open, clock },

@@ -159,7 +159,7 @@ t.test('what comes is credited: in time, or at once when asked', async (t) => {
       socket.onmessage?.(message);
     }
   };
-  server.push(new Uint8Array(500).fill(0x80), audioMeta, clock.now());
+  server.push(new Uint8Array(flowLimits.creditLeastBytes).fill(0x80), audioMeta, clock.now());
   deliver();
   await Promise.resolve();
   t.same(socket.sent, []);

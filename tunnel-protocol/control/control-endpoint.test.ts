@@ -45,7 +45,8 @@ t.test('open, welcome, messages both ways, acknowledgements', (t) => {
   t.match(pair.client.events, [{ type: 'welcome', epoch: 7, version: 1, capabilities: 2 }]);
   t.equal(pair.client.endpoint.epoch, 7);
   t.strictSame(pair.client.texts, ['welcome to the room']);
-  pair.advance(20);
+  t.ok(pair.server.endpoint.queuedBytes > 0, 'acknowledged together with what else leaves soon');
+  pair.advance(controlLimits.ackDelayMs + 20);
   t.equal(pair.client.endpoint.queuedBytes, 0);
   t.equal(pair.server.endpoint.queuedBytes, 0);
   t.equal(pair.server.endpoint.oldestUnackedAt, null);
@@ -78,7 +79,9 @@ t.test('taking a message acknowledges it; the acknowledgement covers all taken s
   t.equal(server.heldBytes, 6);
   t.same(server.nextEvent(), { type: 'message', text: 'm1' });
   t.same(server.nextEvent(), { type: 'message', text: 'm2' });
-  t.strictSame(outputs(server, 0), [{ type: 'ack', sequence: 2 }]);
+  t.strictSame(outputs(server, 0), [], 'others may follow');
+  t.equal(server.nextTimeout(), controlLimits.ackDelayMs);
+  t.strictSame(outputs(server, controlLimits.ackDelayMs), [{ type: 'ack', sequence: 2 }]);
   t.equal(server.heldBytes, 2);
   server.connected(5);
   server.handle(encodeControlFrame(open), 5);
@@ -88,6 +91,28 @@ t.test('taking a message acknowledges it; the acknowledgement covers all taken s
   t.same(server.nextEvent(), { type: 'open', version: 1, capabilities: 0 });
   t.equal(server.nextEvent(), null, 'what was received before is not received again');
   t.equal(server.counters.duplicateFragments, 1);
+  t.end();
+});
+
+t.test('an acknowledgement rides with what leaves anyway, and does not wait where much is to be acknowledged', (t) => {
+  const riding = openServer();
+  riding.handle(encodeControlFrame(signal(1, 'a')), 0);
+  riding.nextEvent();
+  riding.send('b', 1);
+  t.match(outputs(riding, 1), [{ type: 'signal' }, { type: 'ack', sequence: 1 }]);
+  t.equal(riding.nextTimeout(), controlLimits.silentAfterMs, 'nothing more is due');
+
+  const takes = (size: number, count: number): number => {
+    const server = openServer();
+    for (let i = 1; i <= count; i++) {
+      server.handle(encodeControlFrame(signal(i, 'x'.repeat(size))), 0);
+      server.nextEvent();
+      if (outputs(server, 0).length > 0) return i;
+    }
+    return 0;
+  };
+  t.equal(takes(1, 100), controlLimits.ackAtFragments);
+  t.equal(takes(2000, 100), Math.ceil(controlLimits.ackAtBytes / 2000));
   t.end();
 });
 

@@ -68,6 +68,15 @@ interface QueuedMessage {
 
 const utf8 = new TextEncoder();
 
+/** The memory in which short texts are encoded: `encode` makes memory for each, which takes longer than the bytes. */
+const scratch = new Uint8Array(3 * 256);
+
+function encodeText(text: string): Uint8Array {
+  // A UTF-16 unit becomes three bytes at most.
+  if (text.length * 3 > scratch.length) return utf8.encode(text);
+  return scratch.slice(0, utf8.encodeInto(text, scratch).written);
+}
+
 type Phase = 'none' | 'opening' | 'open' | 'closed';
 
 export class ControlEndpoint {
@@ -84,7 +93,10 @@ export class ControlEndpoint {
   #sharedCapabilities = 0;
   #everOpen = false;
   #helloDue = false;
-  #ackDue = false;
+  /** By when what was taken is to be acknowledged; null when all of it is. */
+  #ackBy: number | null = null;
+  /** When a frame came last. */
+  #heardAt = 0;
   #moving = false;
   #drainDue: ControlFrame | null = null;
   #reportDue: ControlFrame | null = null;
@@ -177,13 +189,13 @@ export class ControlEndpoint {
     this.connected(now);
     this.#helloDue = false;
     // Of what came since `open` was made; it is sent again now, as duplicates.
-    this.#ackDue = true;
+    this.#ackBy = now;
   }
 
   /** Queues one reliable message, connection or not. False, and nothing queued, when empty or over a limit. */
   send(text: string, now: number): boolean {
     if (text.length > controlLimits.maxMessageBytes) return false;
-    return this.#sender.enqueue(utf8.encode(text), now);
+    return this.#sender.enqueue(encodeText(text), now);
   }
 
   /** Server: tells the client to move to another edge after `retryAfterMs` plus a random part of `spreadMs`. */
@@ -222,6 +234,7 @@ export class ControlEndpoint {
     if (this.#phase === 'none' || this.#phase === 'closed') return null;
     const decoded = decodeControlFrame(frame);
     if (typeof decoded === 'string') return this.#fail(decoded);
+    this.#heardAt = now;
     this.#keepAlive.heard(now);
     const reason = this.#apply(decoded, now);
     return reason === null ? null : this.#fail(reason);
@@ -230,23 +243,32 @@ export class ControlEndpoint {
   /** The next frame to send on the current connection, given away; null when there is none. */
   nextOutput(now: number): Uint8Array | null {
     const frame = this.#nextFrame(now);
-    return frame === null ? null : encodeControlFrame(frame);
+    if (frame === null) return null;
+    // What leaves anyway takes the acknowledgement along.
+    if (this.#ackBy !== null) this.#ackBy = Math.min(this.#ackBy, now);
+    return encodeControlFrame(frame);
   }
 
-  /** The next event, null when there is none. Taking a message is what acknowledges it. */
+  /** The next event, null when there is none. Taking a message is what acknowledges it, alone or with others a little later. */
   nextEvent(): ControlEvent | null {
     const event = this.#events.shift();
     if (event?.type !== 'message') return event ?? null;
     this.#receiver.apply(event.message);
-    this.#ackDue = true;
+    this.#ackBy ??= this.#heardAt + controlLimits.ackDelayMs;
+    if (this.#receiver.unackedBytes >= controlLimits.ackAtBytes) this.#ackBy = this.#heardAt;
+    else if (this.#receiver.unackedFragments >= controlLimits.ackAtFragments) this.#ackBy = this.#heardAt;
     return { type: 'message', text: event.message.text };
   }
 
-  /** When `handleTimeout` is due; null when nothing is. Timers: next ping, silence, the latest moment of `close`. */
+  /**
+   * When `handleTimeout` is due; null when nothing is. Timers: next ping, silence, an acknowledgement that found nothing to
+   * ride with, the latest moment of `close`.
+   */
   nextTimeout(): number | null {
-    const keepAliveAt = this.#keepAlive.nextTimeout();
-    if (this.#closing === null || this.#phase === 'closed') return keepAliveAt;
-    return keepAliveAt === null ? this.#closing.by : Math.min(keepAliveAt, this.#closing.by);
+    const ackAt = this.#phase === 'open' && !this.#moving ? this.#ackBy : null;
+    const closeAt = this.#phase === 'closed' ? null : (this.#closing?.by ?? null);
+    const at = Math.min(this.#keepAlive.nextTimeout() ?? Infinity, ackAt ?? Infinity, closeAt ?? Infinity);
+    return at === Infinity ? null : at;
   }
 
   handleTimeout(now: number): void {
@@ -256,7 +278,7 @@ export class ControlEndpoint {
   #reset(phase: Phase): void {
     this.#phase = phase;
     this.#helloDue = false;
-    this.#ackDue = false;
+    this.#ackBy = null;
     this.#moving = false;
     this.#drainDue = null;
     this.#reportDue = null;
@@ -368,9 +390,9 @@ export class ControlEndpoint {
     if (this.#phase === 'opening') return this.#mayAnticipateWelcome() ? this.#sender.take() : null;
     const pong = this.#keepAlive.takePong(now);
     if (pong !== null) return pong;
-    if (this.#ackDue && !this.#moving) {
-      this.#ackDue = false;
-      return { type: 'ack', sequence: this.#receiver.applied };
+    if (this.#ackBy !== null && now >= this.#ackBy && !this.#moving) {
+      this.#ackBy = null;
+      return { type: 'ack', sequence: this.#receiver.acknowledge() };
     }
     const ping = this.#keepAlive.takePing(now);
     if (ping !== null) return ping;
@@ -391,12 +413,12 @@ export class ControlEndpoint {
 
   #hello(): ControlFrame {
     this.#helloDue = false;
-    if (this.#role === 'server') this.#ackDue = false;
+    if (this.#role === 'server') this.#ackBy = null;
     return this.#helloFrame();
   }
 
   #helloFrame(): ControlFrame {
-    const lastReceived = this.#receiver.applied;
+    const lastReceived = this.#receiver.acknowledge();
     if (this.#role === 'client') {
       return { type: 'open', version: controlVersion, capabilities: this.#capabilities, lastReceived };
     }

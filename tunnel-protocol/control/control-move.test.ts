@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { ControlEndpoint } from './control-endpoint.ts';
 import { controlType } from './control-frames.ts';
+import { controlLimits } from './limits.ts';
 
 interface Connection {
   toServer: Uint8Array[];
@@ -12,12 +13,16 @@ interface Connection {
 type Step =
   'client-sends' | 'server-sends' | 'to-server' | 'to-client' | 'new-to-server' | 'new-to-client' | 'move' | 'give-up';
 
+/** Several of them pass before an acknowledgement leaves by itself. */
+const stepMs = controlLimits.ackDelayMs / 4;
+
 class Pair {
   readonly client = new ControlEndpoint({ role: 'client', now: 0 });
   readonly server = new ControlEndpoint({ role: 'server', now: 0 });
   readonly fromClient: string[] = [];
   readonly fromServer: string[] = [];
   readonly errors: string[] = [];
+  #now = 0;
   #sent = { client: 0, server: 0 };
   #present: Connection = { toServer: [], toClient: [] };
   #next: Connection | null = null;
@@ -25,8 +30,8 @@ class Pair {
   #served: Connection = this.#present;
 
   constructor() {
-    this.client.connected(0);
-    this.server.connected(0);
+    this.client.connected(this.#now);
+    this.server.connected(this.#now);
     this.#pump();
   }
 
@@ -35,9 +40,10 @@ class Pair {
   }
 
   step(step: Step): void {
+    this.#now += stepMs;
     const next = this.#next;
-    if (step === 'client-sends') this.client.send(String(++this.#sent.client), 0);
-    else if (step === 'server-sends') this.server.send(String(++this.#sent.server), 0);
+    if (step === 'client-sends') this.client.send(String(++this.#sent.client), this.#now);
+    else if (step === 'server-sends') this.server.send(String(++this.#sent.server), this.#now);
     else if (step === 'to-server') this.#toServer(this.#present);
     else if (step === 'to-client') this.#toClient(this.#present);
     else if (step === 'move') this.#move();
@@ -66,12 +72,12 @@ class Pair {
     this.client.cancelMove();
     if (this.#served !== next) return;
     // The server has left the present one: both are lost.
-    this.client.disconnected(0);
-    this.server.disconnected(0);
+    this.client.disconnected(this.#now);
+    this.server.disconnected(this.#now);
     this.#present = { toServer: [], toClient: [] };
     this.#served = this.#present;
-    this.client.connected(0);
-    this.server.connected(0);
+    this.client.connected(this.#now);
+    this.server.connected(this.#now);
   }
 
   #toServer(connection: Connection): void {
@@ -80,9 +86,9 @@ class Pair {
     if (connection !== this.#served) {
       if (frame[0] !== controlType.open) return;
       this.#served = connection;
-      this.server.connected(0);
+      this.server.connected(this.#now);
     }
-    this.#note(this.server.handle(frame, 0));
+    this.#note(this.server.handle(frame, this.#now));
   }
 
   #toClient(connection: Connection): void {
@@ -91,9 +97,9 @@ class Pair {
     if (connection === this.#next) {
       this.#present = connection;
       this.#next = null;
-      this.client.moved(0);
+      this.client.moved(this.#now);
     }
-    this.#note(this.client.handle(frame, 0));
+    this.#note(this.client.handle(frame, this.#now));
   }
 
   #note(error: { readonly reason: string } | null): void {
@@ -107,10 +113,10 @@ class Pair {
     for (let event = this.server.nextEvent(); event !== null; event = this.server.nextEvent()) {
       if (event.type === 'message') this.fromClient.push(event.text);
     }
-    for (let frame = this.client.nextOutput(0); frame !== null; frame = this.client.nextOutput(0)) {
+    for (let frame = this.client.nextOutput(this.#now); frame !== null; frame = this.client.nextOutput(this.#now)) {
       this.#present.toServer.push(frame);
     }
-    for (let frame = this.server.nextOutput(0); frame !== null; frame = this.server.nextOutput(0)) {
+    for (let frame = this.server.nextOutput(this.#now); frame !== null; frame = this.server.nextOutput(this.#now)) {
       this.#served.toClient.push(frame);
     }
   }

@@ -25,6 +25,11 @@ export const controlLimits = {
   maxPendingEvents: 8192,
   /** Sequence numbers start at 1 and do not wrap. */
   maxSequence: 0xffff_ffff,
+  /** What was taken is acknowledged with the next frame that leaves, or by itself after this, … */
+  ackDelayMs: 200,
+  /** … or at once when this is unacknowledged: a sender never waits for less than its window. */
+  ackAtBytes: 16_384,
+  ackAtFragments: 64,
   pingIntervalMs: 5000,
   silentAfterMs: 15_000,
   /** How long `close` waits for messages that were sent before it. */

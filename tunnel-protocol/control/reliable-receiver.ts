@@ -18,11 +18,24 @@ export class ReliableReceiver {
   #received = 0;
   #applied = 0;
   #unappliedBytes = 0;
+  #acknowledged = 0;
+  #unackedBytes = 0;
   #duplicates = 0;
 
   /** What acknowledgements, `open` and `welcome` tell: the last sequence whose message the application took. */
-  get applied(): number {
+  acknowledge(): number {
+    this.#acknowledged = this.#applied;
+    this.#unackedBytes = 0;
     return this.#applied;
+  }
+
+  /** Of messages that the application took and the peer was not told of. */
+  get unackedBytes(): number {
+    return this.#unackedBytes;
+  }
+
+  get unackedFragments(): number {
+    return this.#applied - this.#acknowledged;
   }
 
   /** Payload bytes held, of whole and partial messages. */
@@ -63,6 +76,7 @@ export class ReliableReceiver {
   apply(message: ReceivedMessage): void {
     this.#applied = message.through;
     this.#unappliedBytes -= message.bytes;
+    this.#unackedBytes += message.bytes;
   }
 
   #count(sequence: number, bytes: number, partBytes: number): void {

@@ -26,7 +26,9 @@ export const flowLimits = {
   /** … or in a message of its own after this. */
   creditDelayMs: 100,
   /** Unless less than this is to be credited: it then waits for something to ride with. */
-  creditLeastBytes: 64,
+  creditLeastBytes: 512,
+  /** The same on a connection for audio, of which every packet counts: what is not credited there is stuck. */
+  audioCreditLeastBytes: 64,
   /** Control, STUN, DTLS and RTCP that wait. Past it, the connection is closed with `slow-reader`. */
   maxReliableBytes: 524_288,
   /** Audio and video that wait. Past it, the oldest video is dropped, then the oldest audio. */
