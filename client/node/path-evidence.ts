@@ -178,7 +178,7 @@ export class PathEvidence {
 
   /** The evidence against the path, once, when there is enough of it; to be asked after a report, and when it is time. */
   verdict(now: number): Evidence | null {
-    const evidence = this.#silence(now) ?? this.#loss();
+    const evidence = this.#silence(now) ?? this.#loss(now);
     if (evidence !== null) this.#forget(now);
     return evidence;
   }
@@ -247,9 +247,14 @@ export class PathEvidence {
     }
   }
 
-  #loss(): Evidence | null {
+  #loss(now: number): Evidence | null {
     for (const direction of ['down', 'up'] as const) {
-      if (this.#lossy[direction] >= 2) return this.#worst(direction);
+      if (this.#lossy[direction] < 2) continue;
+      const evidence = this.#worst(direction);
+      // Where reports come late or in heaps, the loss of all is evident before there are enough of them for silence.
+      const ms = now - (direction === 'down' ? this.#receivedAt : this.#quiet.up.since);
+      const isSilence = evidence !== null && ms >= this.#policy.silenceMs;
+      return isSilence ? { cause: 'silence', direction, ms, share: 1 } : evidence;
     }
     return null;
   }
