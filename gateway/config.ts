@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseRelayAllow } from '../turn/index.ts';
 import { hostOf, isLoopback, isWildcard, parseAddress, parseAuthority } from './addresses.ts';
 import type { CertificateFiles } from './certificates.ts';
+import { SettingReader } from './config-reader.ts';
 import {
   configFileVariable,
   environmentName,
@@ -14,7 +15,6 @@ import {
 } from './config-variables.ts';
 import { NetworkSet } from './demux/index.ts';
 import { Secret } from './secret.ts';
-import { keyPairFault } from './tls-files.ts';
 import type { TrunkCredentials } from './trunk/index.ts';
 
 export type AuthMode = 'token' | 'open';
@@ -130,7 +130,7 @@ export function loadConfig(sources: ConfigSources): Config {
     hosts,
     publicHost: read.publicHost(),
     publicAddresses: read.publicAddresses(hosts, sources.machine.addresses),
-    adminHost: read.adminHost(),
+    adminHost: read.host('ADMIN_HOST', '127.0.0.1'),
     adminPort: read.port('ADMIN_PORT', 9090),
     proxyFrom: read.proxyFrom(),
     tls: read.tls(sources.readFile),
@@ -169,34 +169,14 @@ function collect(sources: ConfigSources, faults: string[]): Map<Setting, RawSett
   return values;
 }
 
-class Reader {
-  readonly #values: ReadonlyMap<Setting, RawSetting>;
-  readonly #faults: string[];
-
-  constructor(values: ReadonlyMap<Setting, RawSetting>, faults: string[]) {
-    this.#values = values;
-    this.#faults = faults;
-  }
-
-  text(setting: Setting): string | null {
-    return this.#values.get(setting)?.text ?? null;
-  }
-
+class Reader extends SettingReader {
   refuseWhatIsNotSupported(): void {
-    for (const [setting, { text }] of this.#values) {
+    for (const [setting, { text }] of this.values) {
       const missing = notSupportedYet[setting];
       if (missing !== undefined && !missing.harmless.includes(text)) {
-        this.#fault(setting, `${missing.feature} is not supported yet by this version; leave this setting out`);
+        this.fault(setting, `${missing.feature} is not supported yet by this version; leave this setting out`);
       }
     }
-  }
-
-  port(setting: Setting, fallback: number): number {
-    const text = this.text(setting);
-    if (text === null) return fallback;
-    if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
-    this.#bad(setting, 'must be a port number from 0 to 65535');
-    return fallback;
   }
 
   turnUdpPort(mediaPort: number): number {
@@ -205,43 +185,20 @@ class Reader {
       const sentence =
         `is ${String(port)}, the UDP port of media: Chromium takes all that comes from the address of its TURN server ` +
         'for TURN, so media sent from there would be lost; give TURN another port, or 0 to do without it over UDP';
-      this.#fault('TURN_UDP_PORT', sentence);
+      this.fault('TURN_UDP_PORT', sentence);
     }
     return port;
   }
 
-  choice<T extends string>(setting: Setting, choices: readonly T[], fallback: T): T {
-    const text = this.text(setting);
-    if (text === null) return fallback;
-    const choice = choices.find((candidate) => candidate === text);
-    if (choice === undefined) this.#bad(setting, `must be one of ${choices.join(', ')}`);
-    return choice ?? fallback;
-  }
-
-  /** A name that may stand in a directory key or a log line. */
-  label(setting: Setting, fallback: string): string {
-    const text = this.text(setting);
-    if (text === null || /^[A-Za-z0-9._-]{1,64}$/.test(text)) return text ?? fallback;
-    this.#bad(setting, 'must be 1 to 64 letters, digits, dots, underscores or hyphens');
-    return fallback;
-  }
-
   hosts(): readonly string[] {
-    const hosts = this.#list('HOST').flatMap((part) => {
+    const hosts = this.list('HOST').flatMap((part) => {
       if (part === 'localhost') return ['127.0.0.1', '::1'];
       const address = parseAddress(part);
       if (address !== null) return [address];
-      this.#bad('HOST', 'must be IP addresses of this machine, 0.0.0.0, :: or localhost, separated by commas');
+      this.bad('HOST', 'must be IP addresses of this machine, 0.0.0.0, :: or localhost, separated by commas');
       return [];
     });
     return hosts.length === 0 ? ['0.0.0.0', '::'] : [...new Set(hosts)];
-  }
-
-  adminHost(): string {
-    const text = this.text('ADMIN_HOST');
-    const address = text === null || text === 'localhost' ? '127.0.0.1' : parseAddress(text);
-    if (address === null) this.#bad('ADMIN_HOST', 'must be one IP address of this machine');
-    return address ?? '127.0.0.1';
   }
 
   publicHost(): Config['publicHost'] {
@@ -249,18 +206,18 @@ class Reader {
     if (text === null) return null;
     const address = parseAddress(text);
     const authority = parseAuthority(address === null ? text : hostOf(address));
-    if (authority === null) this.#bad('PUBLIC_HOST', 'must be a host name, or a host name and a port');
+    if (authority === null) this.bad('PUBLIC_HOST', 'must be a host name, or a host name and a port');
     return authority;
   }
 
   /** By default the first address that others can reach among those that are bound. */
   publicAddresses(hosts: readonly string[], machine: readonly string[]): readonly string[] {
-    const given = this.#list('PUBLIC_ADDRESS');
+    const given = this.list('PUBLIC_ADDRESS');
     if (given.length > 0) {
       return given.flatMap((part) => {
         const address = parseAddress(part);
         if (address !== null && !isWildcard(address)) return [address];
-        this.#bad('PUBLIC_ADDRESS', 'must be IP addresses that clients can reach, separated by commas');
+        this.bad('PUBLIC_ADDRESS', 'must be IP addresses that clients can reach, separated by commas');
         return [];
       });
     }
@@ -271,20 +228,20 @@ class Reader {
   }
 
   tls(readFile: (file: string) => string): Config['tls'] {
-    const certFiles = this.#list('TLS_CERT');
-    const keyFiles = this.#list('TLS_KEY');
+    const certFiles = this.list('TLS_CERT');
+    const keyFiles = this.list('TLS_KEY');
     if (certFiles.length === 0 && keyFiles.length === 0) return null;
-    if (keyFiles.length === 0) this.#fault('TLS_CERT', `needs ${environmentName('TLS_KEY')} as well`);
-    else if (certFiles.length === 0) this.#fault('TLS_KEY', `needs ${environmentName('TLS_CERT')} as well`);
+    if (keyFiles.length === 0) this.fault('TLS_CERT', `needs ${environmentName('TLS_KEY')} as well`);
+    else if (certFiles.length === 0) this.fault('TLS_KEY', `needs ${environmentName('TLS_CERT')} as well`);
     else if (certFiles.length !== keyFiles.length) {
       const [certs, keys] = [String(certFiles.length), String(keyFiles.length)];
-      this.#fault('TLS_KEY', `needs one key for each certificate, in the same order: ${keys} for ${certs}`);
+      this.fault('TLS_KEY', `needs one key for each certificate, in the same order: ${keys} for ${certs}`);
     }
     const pairs: CertificateFiles[] = [];
     for (const [i, certFile] of certFiles.entries()) {
       const keyFile = keyFiles[i];
       if (keyFile === undefined) break;
-      this.#checkPair(certFile, keyFile, readFile);
+      this.checkPair(certFile, keyFile, readFile);
       pairs.push({ certFile: path.resolve(certFile), keyFile: path.resolve(keyFile) });
     }
     return pairs;
@@ -297,20 +254,13 @@ class Reader {
 
   trunk(role: 'edge' | 'sfu'): Config['trunk'] {
     const text = this.text('TRUNK_PORT');
-    const host = this.#trunkHost();
+    const host = this.host('TRUNK_HOST', '0.0.0.0');
     if (role === 'sfu') {
-      if (text === null) this.#fault('TRUNK_PORT', 'is needed: an SFU node is reached by trunks from edges');
+      if (text === null) this.fault('TRUNK_PORT', 'is needed: an SFU node is reached by trunks from edges');
       return { host, port: this.port('TRUNK_PORT', 0) };
     }
-    if (text !== null) this.#fault('TRUNK_PORT', 'is for SFU nodes (sallyport sfu); an edge takes no trunks');
+    if (text !== null) this.fault('TRUNK_PORT', 'is for SFU nodes (sallyport sfu); an edge takes no trunks');
     return null;
-  }
-
-  #trunkHost(): string {
-    const text = this.text('TRUNK_HOST');
-    const address = text === null ? '0.0.0.0' : text === 'localhost' ? '127.0.0.1' : parseAddress(text);
-    if (address === null) this.#bad('TRUNK_HOST', 'must be one IP address of this machine');
-    return address ?? '127.0.0.1';
   }
 
   upstream(): UpstreamChoice {
@@ -320,26 +270,18 @@ class Reader {
     if (authority?.port != null) {
       return { kind: 'trunk', host: authority.host.replace(/^\[|\]$/g, ''), port: authority.port };
     }
-    this.#bad('UPSTREAM', 'must be embedded, cluster, udp, or trunk://host:port');
+    this.bad('UPSTREAM', 'must be embedded, cluster, udp, or trunk://host:port');
     return { kind: 'embedded' };
   }
 
   redisUrls(): Config['redisUrls'] {
-    const urls = this.#list('REDIS_URL');
+    const urls = this.list('REDIS_URL');
     for (const url of urls) {
       const isOne = URL.canParse(url) && ['redis:', 'rediss:'].includes(new URL(url).protocol);
       // It may hold a password, so it is not repeated.
-      if (!isOne) this.#fault('REDIS_URL', 'must be redis:// or rediss:// URLs, separated by commas');
+      if (!isOne) this.fault('REDIS_URL', 'must be redis:// or rediss:// URLs, separated by commas');
     }
     return urls.length === 0 ? null : urls;
-  }
-
-  seconds(setting: Setting, fallback: number): number {
-    const text = this.text(setting);
-    if (text === null) return fallback;
-    if (/^[0-9]{1,5}$/.test(text)) return Number(text);
-    this.#bad(setting, 'must be a number of seconds, up to 99999');
-    return fallback;
   }
 
   cluster(readFile: (file: string) => string): TrunkCredentials | null {
@@ -349,11 +291,11 @@ class Reader {
       return secret === null ? null : { secret: new Secret(secret), certificate: null };
     }
     if (certFile === null || keyFile === null || caFile === null) {
-      this.#fault('CLUSTER_CERT', 'needs CLUSTER_KEY and CLUSTER_CA beside it: all three, or none');
+      this.fault('CLUSTER_CERT', 'needs CLUSTER_KEY and CLUSTER_CA beside it: all three, or none');
       return null;
     }
-    this.#checkPair(certFile, keyFile, readFile, ['CLUSTER_CERT', 'CLUSTER_KEY']);
-    const files = [certFile, keyFile, caFile].map((file) => this.#file('CLUSTER_CERT', file, readFile) ?? '');
+    this.checkPair(certFile, keyFile, readFile, ['CLUSTER_CERT', 'CLUSTER_KEY']);
+    const files = [certFile, keyFile, caFile].map((file) => this.file('CLUSTER_CERT', file, readFile) ?? '');
     const [cert = '', key = '', ca = ''] = files;
     return { secret: secret === null ? null : new Secret(secret), certificate: { cert, key, ca } };
   }
@@ -365,20 +307,20 @@ class Reader {
       /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w!.*'()/-]*))?$/.exec(text) ?? [];
     if (bucket === undefined) {
       if (/^[a-z0-9]+:\/\//i.test(text))
-        this.#bad('STORAGE', 'must be a folder, or s3://bucket with or without /prefix');
+        this.bad('STORAGE', 'must be a folder, or s3://bucket with or without /prefix');
       for (const setting of s3Settings) {
-        if (this.text(setting) !== null) this.#fault(setting, `is for ${environmentName('STORAGE')}=s3://…`);
+        if (this.text(setting) !== null) this.fault(setting, `is for ${environmentName('STORAGE')}=s3://…`);
       }
       return { kind: 'folder', folder: path.resolve(text) };
     }
     const region = this.text('S3_REGION') ?? 'us-east-1';
     const endpoint = this.text('S3_ENDPOINT') ?? `https://s3.${region}.amazonaws.com`;
     const isOrigin = URL.canParse(endpoint) && /^https?:\/\/[^/]+\/?$/.test(endpoint);
-    if (!isOrigin) this.#bad('S3_ENDPOINT', 'must be an http:// or https:// URL without a path');
+    if (!isOrigin) this.bad('S3_ENDPOINT', 'must be an http:// or https:// URL without a path');
     const accessKeyId = this.text('S3_ACCESS_KEY_ID');
     const secret = this.text('S3_SECRET_ACCESS_KEY');
-    if (accessKeyId === null) this.#fault('S3_ACCESS_KEY_ID', 'is needed to store recordings in a bucket');
-    if (secret === null) this.#fault('S3_SECRET_ACCESS_KEY', 'is needed to store recordings in a bucket');
+    if (accessKeyId === null) this.fault('S3_ACCESS_KEY_ID', 'is needed to store recordings in a bucket');
+    if (secret === null) this.fault('S3_SECRET_ACCESS_KEY', 'is needed to store recordings in a bucket');
     return {
       kind: 's3',
       endpoint,
@@ -393,103 +335,57 @@ class Reader {
   /** What only several settings together can get wrong. */
   checkCluster({ trunk, upstream, redisUrls, cluster, secret, relayAllow }: Config): void {
     if (upstream.kind === 'cluster' && redisUrls === null) {
-      this.#fault('UPSTREAM', 'is cluster, which needs SALLYPORT_REDIS_URL: SFU nodes are found there');
+      this.fault('UPSTREAM', 'is cluster, which needs SALLYPORT_REDIS_URL: SFU nodes are found there');
     }
     if (upstream.kind === 'embedded' && trunk === null && redisUrls !== null) {
-      this.#fault('UPSTREAM', 'is embedded, so others cannot reach the SFU: with SALLYPORT_REDIS_URL, leave it out');
+      this.fault('UPSTREAM', 'is embedded, so others cannot reach the SFU: with SALLYPORT_REDIS_URL, leave it out');
     }
     if (upstream.kind === 'udp' && relayAllow.length === 0) {
       const example = 'SALLYPORT_RELAY_ALLOW=192.0.2.10:10000';
-      this.#fault('UPSTREAM', `is udp, which needs the addresses of the SFUs, such as ${example}`);
+      this.fault('UPSTREAM', `is udp, which needs the addresses of the SFUs, such as ${example}`);
     }
     if (upstream.kind === 'udp' && redisUrls !== null) {
-      this.#fault(
-        'REDIS_URL',
-        'has no use where SALLYPORT_UPSTREAM is udp: this edge holds its sessions; leave it out',
-      );
+      this.fault('REDIS_URL', 'has no use where SALLYPORT_UPSTREAM is udp: this edge holds its sessions; leave it out');
     }
     const hasOthers = trunk !== null || upstream.kind === 'trunk' || upstream.kind === 'cluster';
     if (hasOthers && cluster === null) {
-      this.#fault('CLUSTER_SECRET', 'is needed where edges and SFU nodes are different processes (or CLUSTER_CERT)');
+      this.fault('CLUSTER_SECRET', 'is needed where edges and SFU nodes are different processes (or CLUSTER_CERT)');
     }
     if ((upstream.kind === 'trunk' || upstream.kind === 'cluster') && secret === null) {
-      this.#fault('SECRET', 'is needed where edges and SFU nodes are different processes');
+      this.fault('SECRET', 'is needed where edges and SFU nodes are different processes');
     }
   }
 
   proxyFrom(): readonly string[] {
-    return this.#list('PROXY_FROM').filter((block) => {
+    return this.list('PROXY_FROM').filter((block) => {
       try {
         return !new NetworkSet([block]).empty;
       } catch {
-        this.#faultOf('PROXY_FROM', block, 'is neither an address nor a CIDR block such as 10.0.0.0/8');
+        this.faultOf('PROXY_FROM', block, 'is neither an address nor a CIDR block such as 10.0.0.0/8');
         return false;
       }
     });
   }
 
   relayAllow(): readonly string[] {
-    return this.#list('RELAY_ALLOW').filter((entry) => {
+    return this.list('RELAY_ALLOW').filter((entry) => {
       try {
         parseRelayAllow(entry);
         return true;
       } catch {
         const forms = '10.0.0.0/8, 192.0.2.1:3478 or [2001:db8::]/32:1024-65535';
-        this.#faultOf('RELAY_ALLOW', entry, `is no address or CIDR block with or without ports, such as ${forms}`);
+        this.faultOf('RELAY_ALLOW', entry, `is no address or CIDR block with or without ports, such as ${forms}`);
         return false;
       }
     });
   }
 
   origins(): readonly string[] {
-    return this.#list('ORIGINS').filter((origin) => {
+    return this.list('ORIGINS').filter((origin) => {
       if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) return true;
-      this.#bad('ORIGINS', 'must be web origins such as https://app.example, separated by commas, or *');
+      this.bad('ORIGINS', 'must be web origins such as https://app.example, separated by commas, or *');
       return false;
     });
-  }
-
-  #list(setting: Setting): string[] {
-    const text = this.text(setting);
-    return text === null ? [] : text.split(',').flatMap((part) => part.trim() || []);
-  }
-
-  #checkPair(
-    certFile: string,
-    keyFile: string,
-    readFile: (file: string) => string,
-    [ofCert, ofKey]: readonly [Setting, Setting] = ['TLS_CERT', 'TLS_KEY'],
-  ): void {
-    const cert = this.#file(ofCert, certFile, readFile);
-    const key = this.#file(ofKey, keyFile, readFile);
-    if (cert === null || key === null) return;
-    const fault = keyPairFault(cert, key);
-    if (fault === null) return;
-    const [setting, file]: [Setting, string] = fault.of === 'cert' ? [ofCert, certFile] : [ofKey, keyFile];
-    this.#fault(setting, `${file}: ${fault.sentence}`);
-  }
-
-  #file(setting: Setting, file: string, readFile: (file: string) => string): string | null {
-    try {
-      return readFile(file);
-    } catch (error) {
-      this.#fault(setting, `${file} cannot be read (${error instanceof Error ? error.message : String(error)})`);
-      return null;
-    }
-  }
-
-  #bad(setting: Setting, rule: string): void {
-    this.#fault(setting, `${rule}; it is ${JSON.stringify(this.text(setting))}`);
-  }
-
-  /** One entry of a list is wrong. */
-  #faultOf(setting: Setting, entry: string, sentence: string): void {
-    this.#fault(setting, `${JSON.stringify(entry)} ${sentence}`);
-  }
-
-  #fault(setting: Setting, sentence: string): void {
-    const fault = `${this.#values.get(setting)?.source ?? environmentName(setting)}: ${sentence}`;
-    if (!this.#faults.includes(fault)) this.#faults.push(fault);
   }
 }
 
