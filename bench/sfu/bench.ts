@@ -34,6 +34,7 @@ const units: Readonly<Record<string, string>> = {
   'sfu.fanout100.1200.cpu_us': 'µs of CPU per packet sent',
   'sfu.delay.half.p50_ms': 'ms',
   'sfu.delay.half.p99_ms': 'ms',
+  'sfu.delay.half.load_held_up_ms': 'ms, the longest pause of the load itself',
 };
 
 /** Runs by figure. */
@@ -113,6 +114,7 @@ async function fanOut(
       if (paced === null) continue;
       samples.add('sfu.delay.half.p50_ms', paced.result.delayP50Ms);
       samples.add('sfu.delay.half.p99_ms', paced.result.delayP99Ms);
+      samples.add('sfu.delay.half.load_held_up_ms', paced.result.heldUpMs);
     }
     await load.call('close', undefined, 120_000);
     await server.call('stop');

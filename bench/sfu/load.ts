@@ -1,6 +1,7 @@
 /** Publishers and subscribers of the SFU bench: real clients over UDP with real DTLS-SRTP, their RTP taken over by `socket-tap.ts`. */
 import { MediaStreamTrack, RTCPeerConnection, RtpHeader, RtpPacket, useVP8 } from 'werift';
 import { join, type NodeCall } from '../../client/index.ts';
+import { collectGarbage } from '../harness/collect-garbage.ts';
 import { serveCommands } from '../harness/worker-process.ts';
 import { Arrivals, type BlastOptions, type BlastResult } from './blast.ts';
 import { endCapture, installTap, startCapture, takeOver } from './socket-tap.ts';
@@ -94,7 +95,9 @@ serveCommands({
       if (i % 64 === 0) await new Promise(setImmediate);
     }
     await new Promise(setImmediate);
-    return arrivals.blast(endCapture(), options);
+    const captured = endCapture();
+    collectGarbage();
+    return arrivals.blast(captured, options);
   },
 });
 

@@ -1,13 +1,10 @@
 /** The whole edge, SFU included, in a process of its own. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { TestEdge } from '../e2e/edge.ts';
 import { startBenchEdge } from '../harness/bench-edge.ts';
+import { collectGarbage } from '../harness/collect-garbage.ts';
 import { startCpuMeter, type CpuReading } from '../harness/cpu-meter.ts';
 import { serveCommands } from '../harness/worker-process.ts';
 
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 let edge: TestEdge | null = null;
 let endMeter: (() => CpuReading) | null = null;
 
@@ -25,7 +22,6 @@ serveCommands({
   },
   /** Bytes that stay when garbage was collected. */
   rss(): number {
-    collectGarbage();
     collectGarbage();
     return process.memoryUsage().rss;
   },
