@@ -88,6 +88,8 @@ for (const { name, engine, libc, skip } of await engineVariants()) {
       'sallyport_datagrams_dropped_total{rung="udp",reason="unknown-source"} 1',
       'sallyport_rung_attempts_total{rung="websocket",outcome="accepted"} 1',
       'sallyport_refused_total{reason="ice_malformed"} 1',
+      'sallyport_refused_total{reason="udp_unknown_source"} 1',
+      'sallyport_refused_total{reason="udp_rate_limited"} 0',
       'sallyport_sfu_packets_total{direction="in"} 0',
       'sallyport_sfu_events_total{event="sessions_opened"} 1',
     ]) {

@@ -7,6 +7,7 @@ import { dropReasons, type GatewayCounters } from './counters.ts';
 import type { Demultiplexer } from './demux/index.ts';
 import { QosMetrics } from './telemetry/index.ts';
 import { addRecordingMetrics } from './recording/index.ts';
+import { countRefusals, isRefusal } from './refusal-metrics.ts';
 import type { Storage } from './storage/index.ts';
 
 export interface MetricsSources {
@@ -149,7 +150,7 @@ export class Metrics {
       collect() {
         this.reset();
         for (const [reason, count] of counters.refused) this.inc({ reason }, count);
-        for (const [reason, count] of Object.entries(sfu.counters)) if (isRefusal(reason)) this.inc({ reason }, count);
+        countRefusals(this, sfu.counters, { udp: counters.udp, ice_tcp: counters.iceTcp });
       },
     });
   }
@@ -304,19 +305,4 @@ export class Metrics {
       },
     });
   }
-}
-
-const refusal = new RegExp(
-  [
-    '^dtls_(refused_.*|malformed|plaintext_alert|hello_after_connected|replayed|undecryptable|renegotiation|unexpected|overflow)$',
-    '^ice_(malformed|bad_.*|missing_.*|unknown_.*|wrong_.*|role_conflicts|foreign_path|stale_nominations)$',
-    '^srtp_(malformed|unauthenticated|replayed|too_.*)$',
-    '^(offers|requests|streams)_refused$',
-    '^(control_errors|control_unattached|datagrams_(unknown|unowned|early)|rtc?p_malformed)$',
-  ].join('|'),
-);
-
-/** Which of the SFU's counts are of something turned away. */
-function isRefusal(name: string): boolean {
-  return refusal.test(name);
 }

@@ -4,6 +4,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { rungs } from '../tunnel-protocol/index.ts';
 import type { Traffic } from './counters.ts';
 import { addRecordingMetrics } from './recording/index.ts';
+import { countRefusals } from './refusal-metrics.ts';
 import type { Storage } from './storage/index.ts';
 import type { TrunkServer } from './trunk/index.ts';
 
@@ -93,13 +94,14 @@ export class NodeMetrics {
     });
     new Counter({
       name: 'sallyport_refused_total',
-      help: 'Trunks and their messages that were turned away',
+      help: 'Trunks, datagrams and messages turned away as not authentic or not allowed, by reason',
       labelNames: ['reason'],
       registers,
       collect() {
         this.reset();
         this.inc({ reason: 'trunk_unproved' }, trunks.refused);
         this.inc({ reason: 'trunk_malformed' }, trunks.malformed);
+        countRefusals(this, sfu.counters, { udp });
       },
     });
   }

@@ -29,3 +29,17 @@ t.test('sources spread over the table', (t) => {
   t.ok(allowed > 900, `${String(allowed)} of 1000 had a bucket of their own`);
   t.end();
 });
+
+t.test('a flood from any number of addresses gets no more than the table holds', (t) => {
+  const limiter = new RateLimiter({ burst: 2, perSecond: 0 }, 5);
+  let allowed = 0;
+  for (let i = 0; i < 300_000; i++) {
+    const address =
+      i % 3 === 0
+        ? `2001:db8:${i.toString(16)}::1`
+        : `10.${String(i >> 16)}.${String((i >> 8) & 255)}.${String(i & 255)}`;
+    if (limiter.take(address, 0)) allowed++;
+  }
+  t.ok(allowed <= 2 * 16_384, `${String(allowed)} of 300000`);
+  t.end();
+});
