@@ -77,7 +77,7 @@ export class Arrivals {
       const due = perSecond > 0 ? ((now - start) * perSecond) / 1000 : (this.received + lost) / receivers + window;
       if (sent < packets.length && sent + burst <= due)
         this.#send(packets, sent, (sent = Math.min(packets.length, sent + burst)));
-      else if (now - (this.#lastAt[0] as number) > stallMs && this.received + lost < sent * receivers) {
+      else if (now - this.#lastAt[0] > stallMs && this.received + lost < sent * receivers) {
         lost = sent * receivers - this.received;
         this.#lastAt[0] = now;
       }
@@ -87,7 +87,7 @@ export class Arrivals {
     return {
       sent,
       received: this.received,
-      ms: (this.#lastAt[0] as number) - start,
+      ms: this.#lastAt[0] - start,
       delayP50Ms: delays.length === 0 ? 0 : percentile(delays, 0.5),
       delayP99Ms: delays.length === 0 ? 0 : percentile(delays, 0.99),
       heldUpMs,
