@@ -65,7 +65,8 @@ export interface TrunkClientDeps {
   readonly events: TrunkClientEvents;
 }
 
-const defaultStreams = 2;
+/** The first one carries what is asked and told, the others the paths. */
+const defaultStreams = 3;
 const connectTimeoutMs = 4000;
 const requestTimeoutMs = 5000;
 const pingIntervalMs = 1000;
@@ -92,7 +93,8 @@ export class EdgeFlow {
   readonly path: Path;
   readonly session: string | null;
   readonly client: TrunkClient;
-  readonly stream: TrunkStream;
+  /** Another one once this one is lost. */
+  stream: TrunkStream;
   readonly openedAt: number;
   bound = false;
   toldRate = noRate;
@@ -133,13 +135,14 @@ export class TrunkClient {
   readonly #unbound = new Map<string, EdgeFlow>();
   readonly #pending = new Map<number, Pending>();
   readonly #timers: NodeJS.Timeout[] = [];
-  #streams: readonly TrunkStream[] = [];
+  /** Null: lost, and being opened again. The first one is there as long as the trunk is. */
+  #streams: (TrunkStream | null)[] = [];
+  readonly #heardAt = new WeakMap<TrunkStream, number>();
   #node: TrunkHello | null = null;
   #nextFlow = 1;
   #nextRequest = 1;
   #retries = 0;
   #retryTimer: NodeJS.Timeout | null = null;
-  #heardAt = 0;
   #pingedAt = 0;
   #closed = false;
   #waiters: (() => void)[] = [];
@@ -194,7 +197,7 @@ export class TrunkClient {
   /** Rejects with SfuError, or UpstreamUnavailable. */
   async ask(request: TrunkRequest): Promise<Readonly<Record<string, unknown>>> {
     const [stream] = this.#streams;
-    if (stream === undefined || !this.isOpen) throw new UpstreamUnavailable('the trunk to the SFU node is down');
+    if (stream == null || !this.isOpen) throw new UpstreamUnavailable('the trunk to the SFU node is down');
     const id = this.#nextRequest++ >>> 0;
     const answer = await new Promise<unknown>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -268,7 +271,7 @@ export class TrunkClient {
       this.#streams = opened.map(({ stream }) => stream);
       this.#node = first.hello;
       this.#retries = 0;
-      this.#heardAt = this.#deps.now();
+      for (const { stream } of opened) this.#heardAt.set(stream, this.#deps.now());
       this.#deps.log.info({ node: first.hello.id, streams: count }, 'trunk opened');
       this.#deps.events.opened(this);
       for (const wake of this.#waiters.splice(0)) wake();
@@ -282,11 +285,10 @@ export class TrunkClient {
 
   #retry(): void {
     if (this.#closed || this.#retryTimer !== null) return;
-    const wait = Math.min(maxRetryMs, firstRetryMs * 2 ** this.#retries++) * (0.5 + Math.random() / 2);
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null;
       void this.#connect();
-    }, wait);
+    }, retryWait(this.#retries++));
   }
 
   #openStream(
@@ -336,7 +338,7 @@ export class TrunkClient {
             },
             closed: (reason) => {
               fail(new Error(reason));
-              if (this.#streams.includes(stream)) this.#lose(reason);
+              this.#streamLost(stream, link, count, reason);
             },
           },
           { traffic: this.traffic, flushes: this.#flushes, now: this.#deps.now },
@@ -357,13 +359,67 @@ export class TrunkClient {
     });
   }
 
+  /**
+   * What was under way on a stream cannot be told. A UDP path goes on by another stream, as if packets had been lost; a path that
+   * promises to lose nothing is closed, and its client comes again. Without its first stream the trunk is lost.
+   */
+  #streamLost(lost: TrunkStream, link: string, count: number, reason: string): void {
+    const index = this.#streams.indexOf(lost);
+    if (index === -1) return;
+    if (index === 0) {
+      this.#lose(reason);
+      return;
+    }
+    this.#streams[index] = null;
+    this.#deps.log.warn({ reason, node: this.nodeId, stream: index }, 'a stream of the trunk was lost');
+    for (const flow of [...this.#flows.values()]) {
+      if (flow.stream !== lost) continue;
+      flow.stream = this.#streamFor(flow.id) ?? lost;
+      if (flow.session !== null || flow.path.kind === 'ice-tcp') {
+        this.#remove(flow);
+        closeAsLost(flow.path);
+      } else if (!flow.bound) {
+        // Nobody knows whether the node has heard of it.
+        this.detach(flow);
+      }
+    }
+    void this.#reopen(link, index, count);
+  }
+
+  async #reopen(link: string, index: number, count: number): Promise<void> {
+    const [first] = this.#streams;
+    const isCurrent = (): boolean => first != null && this.#streams[0] === first;
+    for (let retries = 0; isCurrent(); retries++) {
+      const sockets: TLSSocket[] = [];
+      try {
+        const { stream } = await this.#openStream(link, index, count, sockets);
+        if (isCurrent() && !stream.closed) {
+          this.#heardAt.set(stream, this.#deps.now());
+          this.#streams[index] = stream;
+          this.#deps.log.info({ node: this.nodeId, stream: index }, 'a stream of the trunk was opened again');
+          return;
+        }
+      } catch (error) {
+        if (retries === 0) this.#deps.log.warn({ err: error }, 'a stream of the trunk cannot be opened; trying on');
+      }
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => setTimeout(resolve, retryWait(retries)).unref());
+    }
+  }
+
+  /** Paths share all streams but the first, as far as there are any. */
+  #streamFor(flow: number): TrunkStream | null {
+    const media = this.#streams.slice(1).filter((stream) => stream !== null);
+    return media[flow % Math.max(1, media.length)] ?? this.#streams[0] ?? null;
+  }
+
   /** The trunk is lost, and with it all paths: what was under way on them cannot be told. */
   #lose(reason: string): void {
     const streams = this.#streams;
     if (streams.length === 0) return;
     this.#streams = [];
     this.#node = null;
-    for (const stream of streams) stream.close(reason);
+    for (const stream of streams) stream?.close(reason);
     for (const [id, { reject, timer }] of this.#pending) {
       this.#pending.delete(id);
       clearTimeout(timer);
@@ -381,8 +437,8 @@ export class TrunkClient {
 
   #openFlow(path: Path, session: string | null): EdgeFlow | null {
     const id = this.#nextFlow;
-    const stream = this.#streams[id % Math.max(1, this.#streams.length)];
-    if (stream === undefined || !this.isOpen) return null;
+    const stream = this.#streamFor(id);
+    if (stream === null || !this.isOpen) return null;
     this.#nextFlow = id >= 0xffff_fffe ? 1 : id + 1;
     const flow = new EdgeFlow(id, path, session, this, stream, this.#deps.now());
     this.#flows.set(id, flow);
@@ -394,7 +450,7 @@ export class TrunkClient {
       path.owner = flow;
     }
     path.onDrop = (meta) => {
-      stream.sendControl(encodeTrunkControl(trunkType.dropped, [id, packMeta(meta)]));
+      flow.stream.sendControl(encodeTrunkControl(trunkType.dropped, [id, packMeta(meta)]));
     };
     return flow;
   }
@@ -411,13 +467,13 @@ export class TrunkClient {
   }
 
   #frame(stream: TrunkStream, flow: number, payload: Uint8Array): void {
-    this.#heardAt = this.#deps.now();
+    this.#heardAt.set(stream, this.#deps.now());
     if (flow === 0) {
       this.#control(payload);
       return;
     }
     const found = this.#flows.get(flow);
-    if (found?.stream !== stream || payload.length <= trunkMetaBytes) {
+    if (found === undefined || payload.length <= trunkMetaBytes) {
       this.traffic.dropped.closed++;
       return;
     }
@@ -465,7 +521,8 @@ export class TrunkClient {
         const flow = this.#flows.get(word);
         if (flow === undefined) return;
         this.#remove(flow);
-        flow.path.unbind();
+        if (flow.session === null) flow.path.unbind();
+        else closeAsLost(flow.path);
         return;
       }
     }
@@ -496,12 +553,12 @@ export class TrunkClient {
     const wasHeldUp = now - this.#pingedAt > 2 * pingIntervalMs;
     this.#pingedAt = now;
     if (!this.isOpen) return;
-    // What this process itself was too busy to read is nobody's silence.
-    if (now - this.#heardAt > silentMs && !wasHeldUp) {
-      this.#lose('the SFU node says nothing');
-      return;
+    for (const stream of [...this.#streams]) {
+      if (stream === null) continue;
+      // What this process itself was too busy to read is nobody's silence.
+      if (now - (this.#heardAt.get(stream) ?? now) > silentMs && !wasHeldUp) stream.close('the SFU node says nothing');
+      else stream.sendControl(encodeTrunkControl(trunkType.ping, [Math.floor(now) >>> 0]));
     }
-    for (const stream of this.#streams) stream.sendControl(encodeTrunkControl(trunkType.ping, [Math.floor(now) >>> 0]));
     for (const flow of this.#unbound.values()) {
       if (now - flow.openedAt < unboundMs) break;
       this.detach(flow);
@@ -539,6 +596,11 @@ export class TrunkClient {
 /** The client is to connect again, here or by another edge: what it was told last on this connection may not have come. */
 function closeAsLost(path: Path): void {
   path.close(closeCodes['internal-error'].wire, 'internal-error');
+}
+
+/** In ms, between half of it and all: edges that lost the same node do not come back together. */
+function retryWait(retries: number): number {
+  return Math.min(maxRetryMs, firstRetryMs * 2 ** retries) * (0.5 + Math.random() / 2);
 }
 
 function metaOf(datagram: Uint8Array): SendMeta {

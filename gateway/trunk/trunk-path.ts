@@ -48,7 +48,7 @@ export class TrunkPath implements Path, DropListener {
   onDrop: ((meta: SendMeta) => void) | null = null;
   deliveryRate: number | null = null;
   readonly #flow: number;
-  readonly #stream: TrunkStream;
+  #stream: TrunkStream;
   readonly #ended: (flow: number) => void;
   #open = true;
 
@@ -62,6 +62,15 @@ export class TrunkPath implements Path, DropListener {
     this.#flow = flow;
     this.#stream = stream;
     this.#ended = ended;
+  }
+
+  get stream(): TrunkStream {
+    return this.#stream;
+  }
+
+  /** The one it was on is lost. */
+  moveTo(stream: TrunkStream): void {
+    this.#stream = stream;
   }
 
   send(datagram: Uint8Array, meta: SendMeta): boolean {

@@ -1,4 +1,7 @@
-/** An SFU node's end of its trunks: edges connect, prove themselves, and bring paths and requests. */
+/**
+ * An SFU node's end of its trunks: edges connect, prove themselves, and bring paths and requests. Longer than most files,
+ * because what an edge may ask is one table.
+ */
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import {
@@ -179,7 +182,7 @@ export class TrunkServer {
           else link = this.#admit(socket, stream, flow, payload);
         },
         closed: (reason) => {
-          if (link !== null) this.#drop(link, reason);
+          if (link !== null) this.#streamLost(link, stream, reason);
         },
       },
       { traffic: this.traffic, flushes: this.#flushes, now: this.#deps.now },
@@ -219,11 +222,38 @@ export class TrunkServer {
       this.#links.set(key, link);
       this.#deps.log.info({ edge: hello.id, streams: hello.streams }, 'trunk opened');
     }
+    const before = link.streams[hello.stream];
     link.streams[hello.stream] = stream;
+    // The edge knows before this node that it is lost.
+    if (before !== undefined) {
+      this.#movePaths(link, before, stream);
+      before.close('replaced');
+    }
     return link;
   }
 
-  /** A trunk is as whole as its streams: when one is lost, all paths that came by it are. */
+  /** The edge opens it again; without its first stream a trunk is lost. */
+  #streamLost(link: EdgeLink, lost: TrunkStream, reason: string): void {
+    const index = link.streams.indexOf(lost);
+    if (index === -1) return;
+    link.streams[index] = undefined;
+    const other = link.streams.find((stream) => stream !== undefined);
+    if (index === 0 || other === undefined) this.#drop(link, reason);
+    else this.#movePaths(link, lost, other);
+  }
+
+  /** What was under way is lost: paths that promise to lose nothing end with their stream. */
+  #movePaths(link: EdgeLink, from: TrunkStream, to: TrunkStream): void {
+    for (const path of [...link.flows.values()]) {
+      if (path.stream !== from) continue;
+      path.moveTo(to);
+      if (!path.reliable) continue;
+      path.end();
+      this.#deps.sfu.detach(path);
+    }
+  }
+
+  /** All paths that came by the trunk are lost. */
   #drop(link: EdgeLink, reason: string): void {
     if (this.#links.get(link.key) !== link) return;
     this.#links.delete(link.key);
@@ -246,6 +276,8 @@ export class TrunkServer {
     const path = link.flows.get(flow);
     if (path === undefined) {
       this.traffic.dropped.closed++;
+      // Its end was on its way on a stream that was lost, perhaps.
+      stream.sendControl(encodeTrunkControl(trunkType.unbind, [flow]));
       return;
     }
     this.traffic.received++;
