@@ -84,7 +84,8 @@ export class AudioPlayout {
     const samples = opusSamples(payload);
     if (samples === 0) return;
     let at = this.#unwrapper.unwrap(timestamp);
-    if (Math.abs(at - (this.#next ?? at)) > maxJump) {
+    const present = this.#next ?? (this.#packets.size > 0 ? this.#end : at);
+    if (Math.abs(at - present) > maxJump) {
       this.#restart();
       at = this.#unwrapper.unwrap(timestamp);
     }
@@ -115,8 +116,9 @@ export class AudioPlayout {
       return { type: 'packet', ...packet, shorten };
     }
     const lowest = this.#lowest();
-    if (lowest !== null) {
-      // Lost, for later ones are there.
+    const hasWaited = this.levelMs + frameMs > this.#target.ms || this.#pending >= maxConcealedFrames;
+    if (lowest !== null && hasWaited) {
+      // Lost, for later ones are there, and it had all the time that packets may take.
       this.#next = Math.min(next + frameSamples, lowest);
       this.#concealed += frameSamples;
       return { type: 'conceal' };
@@ -164,9 +166,15 @@ export class AudioPlayout {
     this.#target.restart();
   }
 
+  /** Of those that can still be played: where packets overlap, some cannot. */
   #lowest(): number | null {
     let lowest: number | null = null;
-    for (const at of this.#packets.keys()) if (lowest === null || at < lowest) lowest = at;
+    for (const at of this.#packets.keys()) {
+      if (this.#next !== null && at < this.#next) {
+        this.#packets.delete(at);
+        this.#skipped += 1;
+      } else if (lowest === null || at < lowest) lowest = at;
+    }
     return lowest;
   }
 }
