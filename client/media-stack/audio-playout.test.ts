@@ -49,16 +49,17 @@ function noise(n: number): number {
   return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
 }
 
-t.test('an even network: 40 ms, and nothing is made up', async (t) => {
+t.test('an even network: 40 ms, and nothing is made up', (t) => {
   const { playout, conceals, levelMs } = hear(500, () => 30);
   t.equal(playout.targetMs, 40);
   t.ok(levelMs <= 80, `${String(levelMs)} ms wait`);
   t.equal(conceals, 0);
   t.equal(playout.concealedSamples, 0);
   t.equal(playout.discarded, 0);
+  t.end();
 });
 
-t.test('it waits as long as the network is uneven, at most 200 ms', async (t) => {
+t.test('it waits as long as the network is uneven, at most 200 ms', (t) => {
   // As TCP brings packets: one that is late holds up those behind it.
   let before = 0;
   const inOrder = hear(1_500, (n) => {
@@ -72,43 +73,45 @@ t.test('it waits as long as the network is uneven, at most 200 ms', async (t) =>
     t.ok(share < 0.02, `${(share * 100).toFixed(1)} % is made up`);
   }
   t.equal(hear(1_000, (n) => 900 * noise(n)).playout.targetMs, 200);
+  t.end();
 });
 
-t.test('it shortens again when the network is even again', async (t) => {
+t.test('it shortens again when the network is even again', (t) => {
   const { playout, levelMs } = hear(4_000, (n) => (n < 500 ? 150 * noise(n) : 20));
   t.equal(playout.targetMs, 40);
   t.ok(levelMs <= 40 + 20 + 2 * frameMs, `${String(levelMs)} ms wait`);
+  t.end();
 });
 
-t.test('what has piled up is drained: whole packets first, then by shortening', async (t) => {
+t.test('what has piled up is drained: whole packets first, then by shortening', (t) => {
   const playout = new AudioPlayout();
   for (let n = 0; n < 50; n++) playout.push(n * frameSamples, opus, 0);
   t.equal(playout.levelMs, 1_000);
   t.match(playout.pull(0), { type: 'packet', shorten: true });
   t.ok(playout.levelMs <= playout.targetMs + 160, `${String(playout.levelMs)} ms`);
   t.ok(playout.discarded > 0, 'what was left out is counted');
+  t.end();
 });
 
-t.test('loss: each missing packet is made up once, and counted', async (t) => {
+t.test('loss: each missing packet is made up once, and counted', (t) => {
   const { playout, packets, conceals } = hear(500, (n) => (n % 10 === 5 ? null : 0));
   t.equal(conceals, 50);
   t.equal(playout.concealedSamples, conceals * frameSamples);
   t.equal(playout.playedSamples, packets * frameSamples);
+  t.end();
 });
 
-t.test(
-  'nothing comes: 100 ms are made up, then it is silent; a short gap counts as made up, a long one does not',
-  async (t) => {
-    const short = hear(200, (n) => (n >= 50 && n < 75 ? null : 0));
-    t.equal(short.conceals, 5);
-    t.ok(Math.abs(short.playout.concealedSamples / samplesPerMs - 500) <= 60, 'half a second was missing');
-    const long = hear(300, (n) => (n >= 50 && n < 150 ? null : 0));
-    t.equal(long.conceals, 5);
-    t.equal(long.playout.concealedSamples, 0);
-  },
-);
+t.test('nothing comes: 100 ms are made up; a short gap counts as made up, a long one does not', (t) => {
+  const short = hear(200, (n) => (n >= 50 && n < 75 ? null : 0));
+  t.equal(short.conceals, 5);
+  t.ok(Math.abs(short.playout.concealedSamples / samplesPerMs - 500) <= 60, 'half a second was missing');
+  const long = hear(300, (n) => (n >= 50 && n < 150 ? null : 0));
+  t.equal(long.conceals, 5);
+  t.equal(long.playout.concealedSamples, 0);
+  t.end();
+});
 
-t.test('out of order is in order, twice is once', async (t) => {
+t.test('out of order is in order, twice is once', (t) => {
   const { playout, conceals } = hear(200, (n) => (n % 2 === 0 ? 25 : 0));
   t.equal(conceals, 0);
   t.equal(playout.discarded, 0);
@@ -118,17 +121,19 @@ t.test('out of order is in order, twice is once', async (t) => {
   t.same(steps, ['packet', 'packet', 'packet', 'conceal', 'conceal']);
   twice.push(0, opus, 100);
   t.equal(twice.discarded, 1, 'one that was played is too late');
+  t.end();
 });
 
-t.test('timestamps wrap', async (t) => {
+t.test('timestamps wrap', (t) => {
   const first = 2 ** 32 - 20 * frameSamples;
   const { playout, conceals, packets } = hear(100, () => 0, first);
   t.equal(conceals, 0);
   t.ok(packets > 90);
   t.equal(playout.position, (first + packets * frameSamples) >>> 0);
+  t.end();
 });
 
-t.test('another beginning is played, not waited for', async (t) => {
+t.test('another beginning is played, not waited for', (t) => {
   const playout = new AudioPlayout();
   for (let n = 0; n < 5; n++) playout.push(n * frameSamples, opus, n * frameMs);
   t.equal(playout.pull(100).type, 'packet');
@@ -136,16 +141,18 @@ t.test('another beginning is played, not waited for', async (t) => {
   for (let n = 0; n < 5; n++) playout.push(jump + n * frameSamples, opus, 100 + n * frameMs);
   t.equal(playout.pull(200).type, 'packet');
   t.equal(playout.position, jump + frameSamples);
+  t.end();
 });
 
-t.test('a jump before anything was played costs no time', async (t) => {
+t.test('a jump before anything was played costs no time', (t) => {
   const playout = new AudioPlayout();
   playout.push(0, opus, 0);
   playout.push(2 ** 31 - 1, opus, 1);
   t.ok(playout.levelMs <= frameMs, `${String(playout.levelMs)} ms`);
+  t.end();
 });
 
-t.test('packets that overlap are not played backwards', async (t) => {
+t.test('packets that overlap are not played backwards', (t) => {
   const playout = new AudioPlayout();
   for (let n = 0; n < 50; n++) playout.push(n * 100, opus, 0);
   let before = -1;
@@ -155,16 +162,18 @@ t.test('packets that overlap are not played backwards', async (t) => {
     before = at ?? before;
     playout.pull(n * frameMs);
   }
+  t.end();
 });
 
-t.test('packets that are no Opus, or of no or too long a time', async (t) => {
+t.test('packets that are no Opus, or of no or too long a time', (t) => {
   const playout = new AudioPlayout();
   for (const payload of [[], [3], [3, 0], [0xff, 0x3f]]) playout.push(0, Uint8Array.from(payload), 0);
   t.equal(playout.levelMs, 0);
   t.equal(playout.pull(1_000).type, 'silence');
+  t.end();
 });
 
-t.test('whatever comes, what waits is bounded, and each stretch of sound is a step', async (t) => {
+t.test('whatever comes, what waits is bounded, and each stretch of sound is a step', (t) => {
   const operation = fc.oneof(
     fc.record({ timestamp: fc.nat(2 ** 32 - 1), payload: fc.uint8Array({ maxLength: 4 }), ms: fc.nat(100) }),
     fc.record({ timestamp: fc.nat(100_000), payload: fc.constant(opus), ms: fc.nat(30) }),
@@ -187,4 +196,5 @@ t.test('whatever comes, what waits is bounded, and each stretch of sound is a st
       return playout.concealedSamples >= 0 && playout.playedSamples >= 0;
     }),
   );
+  t.end();
 });

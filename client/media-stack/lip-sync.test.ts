@@ -31,22 +31,24 @@ function person(audioDelayMs: number): {
   return { sync, hear, video: (serverMs) => (videoAtReport + serverMs * 90) >>> 0 };
 }
 
-t.test('a picture that comes before its sound waits, a late one does not', async (t) => {
+t.test('a picture that comes before its sound waits, a late one does not', (t) => {
   const { sync, video } = person(120);
   t.ok(Math.abs(sync.wait('v', video(0), 40) - 80) < 1);
   t.ok(Math.abs(sync.wait('v', video(100), 150) - 70) < 1, 'also later, and past the wrap of the sound’s timestamps');
   t.equal(sync.wait('v', video(0), 130), 0);
+  t.end();
 });
 
-t.test('sound that is delayed more takes the pictures along', async (t) => {
+t.test('sound that is delayed more takes the pictures along', (t) => {
   const { sync, hear, video } = person(60);
   for (let ms = 20; ms <= 2_000; ms += 20) hear(ms, ms + 160);
   t.ok(Math.abs(sync.wait('v', video(2_000), 2_000) - 160) < 5);
   hear(2_020, 2_020 + 900);
   t.ok(sync.wait('v', video(2_020), 2_620) > 290, 'a jump counts at once');
+  t.end();
 });
 
-t.test('without a report, sound or the same person there is nothing to wait for', async (t) => {
+t.test('without a report, sound or the same person there is nothing to wait for', (t) => {
   const { sync, video } = person(120);
   t.ok(sync.wait('v', video(0), 0) > 0);
   t.equal(sync.wait('v', video(0), 1_500), 0, 'sound of long ago');
@@ -60,4 +62,5 @@ t.test('without a report, sound or the same person there is nothing to wait for'
   silent.add('v', 'video');
   silent.assign('v', 'ada');
   t.equal(silent.wait('v', 0, 0), 0, 'no report');
+  t.end();
 });

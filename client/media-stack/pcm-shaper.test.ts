@@ -23,7 +23,7 @@ function steepest(...frames: readonly Float32Array[]): number {
   return Math.max(...all.slice(1).map((sample, i) => Math.abs(sample - (all[i] ?? 0))));
 }
 
-t.test('a frame that is shortened lacks whole periods, and does not click', async (t) => {
+t.test('a frame that is shortened lacks whole periods, and does not click', (t) => {
   const shaper = new PcmShaper();
   const first = shaper.take(tone(0), false);
   const second = shaper.take(tone(frameSamples), true);
@@ -32,9 +32,10 @@ t.test('a frame that is shortened lacks whole periods, and does not click', asyn
   const period = 48_000 / hertz;
   t.ok(Math.abs(left / period - Math.round(left / period)) < 0.1);
   t.ok(steepest(first, second, shaper.take(tone(2 * frameSamples), false)) < 0.03);
+  t.end();
 });
 
-t.test('what is made up goes on like what came, and fades; what comes then is faded in', async (t) => {
+t.test('what is made up goes on like what came, and fades; what comes then is faded in', (t) => {
   const shaper = new PcmShaper();
   const before = shaper.take(tone(0), false);
   const made = Array.from({ length: 6 }, () => shaper.conceal());
@@ -49,15 +50,17 @@ t.test('what is made up goes on like what came, and fades; what comes then is fa
   );
   t.equal(loudness[5], 0);
   t.ok(steepest(made[5] ?? before, shaper.take(tone(0), false)) < 0.06);
+  t.end();
 });
 
-t.test('noise is not shortened, silence is', async (t) => {
+t.test('noise is not shortened, silence is', (t) => {
   const hiss = Float32Array.from({ length: frameSamples }, (_, i) => noise(i) - 0.5);
   t.equal(new PcmShaper().take(hiss, true).length, frameSamples);
   t.ok(new PcmShaper().take(new Float32Array(frameSamples), true).length < frameSamples);
+  t.end();
 });
 
-t.test('frames of any size', async (t) => {
+t.test('frames of any size', (t) => {
   const shaper = new PcmShaper();
   for (const length of [0, 1, 119, 240, 2_880, 5_760]) {
     for (const shorten of [false, true]) {
@@ -66,4 +69,5 @@ t.test('frames of any size', async (t) => {
       t.ok(taken.length <= length && taken.every(Number.isFinite), String(length));
     }
   }
+  t.end();
 });
