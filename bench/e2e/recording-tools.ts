@@ -49,6 +49,7 @@ export async function probe(file: string): Promise<Probed> {
 export interface RecordingJson {
   readonly id: string;
   readonly room: string;
+  readonly startedAt: string;
   readonly startedBy: string;
   readonly endedAt: string | null;
   readonly endedBy: string | null;

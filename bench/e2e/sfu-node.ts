@@ -11,6 +11,7 @@ export const clusterSecrets = {
 
 export interface SfuNodeProcess {
   readonly id: string;
+  readonly pid: number;
   readonly trunkPort: number;
   readonly udpPort: number;
   readonly adminPort: number;
@@ -25,11 +26,14 @@ export interface SfuNodeProcess {
 const program = fileURLToPath(new URL('../../gateway/cli/main.js', import.meta.url));
 const announcement = /^SFU node (\S+): trunks on TCP (\d+), media on UDP (\d+), metrics on (\d+)$/;
 
+/** `within`: a command that executes what stands behind it, in the same process, such as `unshare`. */
 export async function startSfuNode(
   environment: Readonly<Record<string, string>> = {},
   id = 'node1',
+  within: readonly string[] = [],
 ): Promise<SfuNodeProcess> {
-  const child = spawn(process.execPath, [program, 'sfu'], {
+  const [command = '', ...parameters] = [...within, process.execPath, program, 'sfu'];
+  const child = spawn(command, parameters, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SALLYPORT_'))),
@@ -49,6 +53,7 @@ export async function startSfuNode(
   const exited = once(child, 'exit');
   return {
     id: name,
+    pid: child.pid ?? 0,
     trunkPort: Number(trunk),
     udpPort: Number(udp),
     adminPort: Number(admin),

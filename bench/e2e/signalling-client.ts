@@ -31,17 +31,18 @@ export class SignallingClient {
   readonly #timer: NodeJS.Timeout;
   #nextId = 1;
 
-  /** Accepts any certificate. */
-  static async open(edgeUrl: string, room: string, name: string): Promise<SignallingClient> {
+  /** Accepts any certificate. `token`: of a participant who may do more than others. */
+  static async open(edgeUrl: string, room: string, name: string, token?: string): Promise<SignallingClient> {
     const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
     const response = await fetch(new URL('/v1/sessions', edgeUrl), {
       method: 'POST',
       dispatcher,
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ room, name, client: { kind: 'node', version: '0' } }),
+      body: JSON.stringify({ room, name, token, client: { kind: 'node', version: '0' } }),
     });
     const session = (await response.json()) as SessionAnswer;
     await dispatcher.close();
+    if (!response.ok) throw new Error(`the edge answered ${String(response.status)}: ${JSON.stringify(session)}`);
     return new SignallingClient(session);
   }
 

@@ -96,16 +96,30 @@ export class FileWriter implements RecordingFile {
       changes.length === 1
         ? (changes[0]?.bytes ?? new Uint8Array(0))
         : Buffer.concat(changes.map((change) => change.bytes));
+    const at = first ?? this.#length;
+    let written = 0;
     try {
-      let at = first ?? this.#length;
-      if (first === null) this.#length += bytes.length;
-      for (let from = 0; from < bytes.length;) {
-        const { bytesWritten } = await handle.write(bytes, from, bytes.length - from, at);
-        from += bytesWritten;
-        at += bytesWritten;
+      while (written < bytes.length) {
+        const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, at + written);
+        written += bytesWritten;
       }
+      if (first === null) this.#length += bytes.length;
+    } catch (error) {
+      if (first === null) await this.#cut(handle, changes, written);
+      throw error;
     } finally {
       this.#deps.queue.bytes -= bytes.length;
     }
+  }
+
+  /** A full disk takes a part of what is to be written: the file ends with the last change that it took whole. */
+  async #cut(handle: FileHandle, changes: readonly Change[], written: number): Promise<void> {
+    let whole = 0;
+    for (const { bytes } of changes) {
+      if (whole + bytes.length > written) break;
+      whole += bytes.length;
+    }
+    // Where even this fails, readers find half a block at the end, and say so.
+    await handle.truncate(this.#length + whole).catch(() => undefined);
   }
 }

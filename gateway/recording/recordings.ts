@@ -1,11 +1,11 @@
 /** What an SFU's process does with recordings: a folder where they are written, and the storage that they go to. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger, RecordingDeps } from '../../sfu/index.ts';
 import type { Config } from '../config.ts';
 import { writeDataFile } from '../data-file.ts';
 import { FolderStorage, S3Client, S3Storage, type Storage } from '../storage/index.ts';
-import { FolderStore, manifestName } from './folder-store.ts';
+import { FolderStore, manifestName, reserveName } from './folder-store.ts';
 
 export interface Recordings {
   /** For the SFU. */
@@ -53,6 +53,7 @@ async function leftBehind(folder: string, log: Logger): Promise<readonly string[
     if (!/^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$/.test(name)) continue;
     const recording = path.join(folder, name);
     try {
+      await rm(path.join(recording, reserveName), { force: true });
       await endManifest(path.join(recording, manifestName));
     } catch (error) {
       log.warn({ recording: name, err: error }, 'what an earlier process recorded has no readable description');
