@@ -38,8 +38,11 @@ export class S3Error extends Error {
   }
 }
 
+/** An answer takes no longer, once the request is out; a request is, at a rate that every uplink has. */
 const timeoutMs = 60_000;
+const slowestBytesPerMs = 64;
 const maxAnswerBytes = 1024 * 1024;
+const maxUploadIdLength = 1024;
 
 interface Answer {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -61,13 +64,15 @@ export class S3Client {
     const sums = checksums(body);
     const headers = { 'content-type': type, 'content-md5': sums.md5, ...checksumHeaders(sums.sha256) };
     const answer = await this.#ask('PUT', key, {}, body, headers);
-    return { ...sums, etag: header(answer, 'etag') };
+    return { ...sums, etag: etagOf(answer) };
   }
 
   async begin(key: string, type: string): Promise<string> {
     const headers = { 'content-type': type, 'x-amz-checksum-algorithm': 'SHA256' };
     const answer = await this.#ask('POST', key, { uploads: '' }, null, headers);
-    return element(answer.text, 'UploadId');
+    const uploadId = element(answer.text, 'UploadId');
+    if (uploadId === '' || uploadId.length > maxUploadIdLength) throw new S3Error(200, 'without an upload id');
+    return uploadId;
   }
 
   /** `number` from 1. */
@@ -76,7 +81,7 @@ export class S3Client {
     const query = { partNumber: String(number), uploadId };
     const headers = { 'content-md5': sums.md5, ...checksumHeaders(sums.sha256) };
     const answer = await this.#ask('PUT', key, query, body, headers);
-    return { ...sums, etag: header(answer, 'etag') };
+    return { ...sums, etag: etagOf(answer) };
   }
 
   async complete(key: string, uploadId: string, parts: readonly StoredPart[]): Promise<void> {
@@ -87,7 +92,7 @@ export class S3Client {
     const xml = `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${list.join('')}</CompleteMultipartUpload>`;
     const answer = await this.#ask('POST', key, { uploadId }, Buffer.from(xml), { 'content-type': 'application/xml' });
     // This request may fail after its status has been sent.
-    if (answer.text.includes('<Error>')) throw new S3Error(200, element(answer.text, 'Code'));
+    if (answer.text.includes('<Error>')) throw new S3Error(200, codeOf(answer.text));
   }
 
   async abort(key: string, uploadId: string): Promise<void> {
@@ -126,10 +131,11 @@ export class S3Client {
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const bodySha256 = sha256Hex(body ?? '');
     const signed = signedHeaders({ method, url, headers, bodySha256 }, signingKey, this.#wallClock());
-    const answer = await request(url, { method, headers: signed, body, dispatcher: this.#agent });
+    const headersTimeout = timeoutMs + (body?.length ?? 0) / slowestBytesPerMs;
+    const answer = await request(url, { method, headers: signed, body, dispatcher: this.#agent, headersTimeout });
     const text = await bounded(answer.body);
     if (answer.statusCode >= 200 && answer.statusCode < 300) return { headers: answer.headers, text };
-    throw new S3Error(answer.statusCode, element(text, 'Code') || 'without a word');
+    throw new S3Error(answer.statusCode, codeOf(text));
   }
 }
 
@@ -172,6 +178,19 @@ function checksumHeaders(sha256: string): Record<string, string> {
 function header({ headers }: Answer, name: string): string {
   const value = headers[name];
   return typeof value === 'string' ? value : (value?.[0] ?? '');
+}
+
+/** It goes back to the store within XML. */
+function etagOf(answer: Answer): string {
+  const etag = header(answer, 'etag');
+  if (!/^"?[\w+/=-]{1,128}"?$/.test(etag)) throw new S3Error(200, 'without an etag');
+  return etag;
+}
+
+/** It goes into logs: what is no word of S3 does not. */
+function codeOf(xml: string): string {
+  const code = element(xml, 'Code');
+  return /^[\w.-]{1,64}$/.test(code) ? code : 'without a word';
 }
 
 /** The text of the first such element; empty when there is none. */
