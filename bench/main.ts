@@ -1,14 +1,18 @@
-/** `npm run bench -- <name> [--runs 5 | --quick] [--soak 10] [--compare old.json]`: runs one benchmark (or all), prints its table and keeps its result files. */
-import { readFileSync } from 'node:fs';
+/**
+ * `npm run bench -- <name> [--runs 5 | --quick] [--soak 10] [--compare old | --twice]`: runs one benchmark (or all), prints its
+ * table and keeps its result files.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { benches, type BenchName } from './benches.ts';
-import { compareResults, formatComparison } from './harness/compare.ts';
+import { compareResults, formatComparison, type Verdict } from './harness/compare.ts';
 import { resultFile, writeResultFile, type ResultFile } from './harness/result-file.ts';
 import { writeHtmlReport } from './harness/report-html.ts';
 import { formatTable } from './harness/report-table.ts';
 
 const resultsFolder = 'bench/results';
-const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N] [--outage S] [--only a,b] [--compare old.json]
+const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N] [--outage S] [--only a,b] [--compare old | --twice]
 
   <name>    ${[...Object.keys(benches), 'all'].join(', ')}
   --runs N  counted runs per figure, after one warm-up (default 5); the table gives median and spread
@@ -17,7 +21,9 @@ const usage = `Usage: npm run bench -- <name> [--runs N] [--soak S] [--clients N
   --clients N   clients of cluster (default 200); its target is meant for the default
   --outage S    seconds for which cluster's directory is away (default 60)
   --only a,b    parts of join, page and sfu alone
-  --compare old.json  says what became worse or better than in this earlier file; exits with 1 if anything is worse
+  --compare old   says what became worse or better than in this earlier file, or the files of this folder; exits with 1
+                  if anything is worse
+  --twice         measures all once more, and exits with 1 if a figure changed by more than the spread of its runs
 `;
 
 async function main(): Promise<void> {
@@ -31,6 +37,7 @@ async function main(): Promise<void> {
       outage: { type: 'string', default: '60' },
       only: { type: 'string' },
       compare: { type: 'string' },
+      twice: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -50,11 +57,10 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  // Read before anything runs, for the run writes over the file of the same name.
-  const earlier =
-    values.compare === undefined ? null : (JSON.parse(readFileSync(values.compare, 'utf8')) as ResultFile);
   const names = name === 'all' ? (Object.keys(benches) as BenchName[]) : [name as BenchName];
-  for (const each of names) {
+  // Read before anything runs, for the run writes over the file of the same name.
+  const earlier = values.compare === undefined ? [] : readResults(values.compare, names);
+  const measure = async (each: BenchName): Promise<ResultFile> => {
     const figures = await benches[each]({
       runs,
       soakSeconds,
@@ -63,14 +69,33 @@ async function main(): Promise<void> {
       only: values.only?.split(',') ?? null,
       progress: (text) => process.stderr.write(`${each}: ${text}\n`),
     });
-    const result = resultFile(each, figures);
+    return resultFile(each, figures);
+  };
+  for (const each of names) {
+    const result = await measure(each);
     const file = writeResultFile(resultsFolder, result);
     const page = writeHtmlReport(resultsFolder, result);
     process.stdout.write(`${formatTable(result)}\nwritten: ${file}, ${page}\n\n`);
-    if (earlier?.bench !== each) continue;
-    process.stdout.write(`${formatComparison(earlier, result)}\n`);
-    if (compareResults(earlier, result).some(({ verdict }) => verdict === 'worse')) process.exitCode = 1;
+    const before = earlier.find(({ bench }) => bench === each);
+    if (before !== undefined && compare(before, result).includes('worse')) process.exitCode = 1;
+    if (!values.twice) continue;
+    const verdicts = compare(result, await measure(each));
+    if (verdicts.some((verdict) => verdict !== 'within the spread')) process.exitCode = 1;
   }
+}
+
+/** Says what is different. */
+function compare(before: ResultFile, after: ResultFile): readonly Verdict[] {
+  process.stdout.write(`${formatComparison(before, after)}\n`);
+  return compareResults(before, after).map(({ verdict }) => verdict);
+}
+
+/** Of a file, or of those in a folder that have these names. Throws what reading them throws. */
+function readResults(place: string, names: readonly BenchName[]): readonly ResultFile[] {
+  const files = statSync(place).isDirectory()
+    ? names.map((name) => path.join(place, `${name}.json`)).filter((file) => existsSync(file))
+    : [place];
+  return files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as ResultFile);
 }
 
 await main();

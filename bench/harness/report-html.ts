@@ -1,6 +1,7 @@
 /** The HTML report of one bench: a file that opens by itself, with bars, spreads and what they are measured against. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { curveGroups, curvePlot } from './report-curves.ts';
 import { formatValue, plotGroups } from './report-table.ts';
 import type { Figure, ResultFile } from './result-file.ts';
 
@@ -23,6 +24,9 @@ export function htmlReport(result: ResultFile): string {
     .filter(([, figures]) => figures.length > 1 || figures[0]?.against !== undefined)
     .map(([title, figures]) => plot(title, figures))
     .join('\n');
+  const curves = [...curveGroups(result.figures)]
+    .map(([title, figures]) => curvePlot(title, figures, escape))
+    .join('\n');
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -35,6 +39,7 @@ export function htmlReport(result: ResultFile): string {
 <p>${escape(machine.cpu)}, ${String(machine.cores)} cores · Linux ${escape(machine.kernel)} · Node ${escape(machine.node)}<br>
 <time datetime="${escape(result.when)}">${escape(result.when.slice(0, 16).replace('T', ' '))} UTC</time> · commit <code>${escape(result.commit.slice(0, 10))}</code></p>
 </header>
+${curves}
 ${plots}
 <section><h2>All figures</h2>
 <table><thead><tr><th>figure<th>median<th>spread of the runs<th>against<th>ratio</thead><tbody>
@@ -88,7 +93,7 @@ body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,s
 main{max-width:1000px;margin:0 auto;padding:32px 20px 60px}
 h1{margin:0;font-size:28px}h2{font-size:17px;margin:36px 0 12px}header p{color:var(--muted);margin:6px 0 0}
 svg{width:100%;height:auto}svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .label{text-anchor:end;font-family:ui-monospace,monospace;font-size:12px}
-svg .small{fill:var(--muted);font-size:11px}.ours{fill:var(--ours)}.theirs{fill:var(--theirs)}.spread{stroke:var(--ink);stroke-width:2;opacity:.55}
+svg .small{fill:var(--muted);font-size:11px}.ours{fill:var(--ours)}.theirs{fill:var(--theirs)}.grid{stroke:var(--line);stroke-width:1;fill:none}.spread{stroke:var(--ink);stroke-width:2;opacity:.55}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code{font-family:ui-monospace,monospace;font-size:.92em}
 `;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
-import type { Summary } from './statistics.ts';
+import { summarize, type Summary } from './statistics.ts';
 
 export interface Figure {
   /** Stable, lower-case, dotted: `tunnel.websocket.100.cpu_us`. */
@@ -15,6 +15,8 @@ export interface Figure {
   readonly against?: { readonly name: string; readonly value: number };
   /** Ours divided by theirs. */
   readonly ratio?: number;
+  /** What lies below 0 %, 5 %, … 100 % of all that was measured, medians of the runs: the report draws it. */
+  readonly distribution?: readonly number[];
 }
 
 export interface ResultFile {
@@ -33,6 +35,12 @@ export function figure(id: string, unit: string, summary: Summary): Figure {
 /** Adds what the figure is measured against; both must come from the same run. */
 export function against(ours: Figure, name: string, theirs: Summary): Figure {
   return { ...ours, against: { name, value: round(theirs.median) }, ratio: round(ours.value / theirs.median) };
+}
+
+/** Adds the curve of what the figure is a single point of; a list for each run. */
+export function distributed(ours: Figure, runs: readonly (readonly number[])[]): Figure {
+  const distribution = (runs[0] ?? []).map((_, step) => round(summarize(runs.map((run) => run[step] ?? 0)).median));
+  return { ...ours, distribution };
 }
 
 export function resultFile(bench: string, figures: readonly Figure[]): ResultFile {

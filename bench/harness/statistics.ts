@@ -24,3 +24,8 @@ export function percentile(sorted: readonly number[], share: number): number {
   const above = sorted[Math.ceil(position)] ?? below;
   return below + (above - below) * (position - Math.floor(position));
 }
+
+/** What lies below 0 %, 5 %, … 100 % of an ascending list. */
+export function quantiles(sorted: readonly number[]): readonly number[] {
+  return Array.from({ length: 21 }, (_, step) => percentile(sorted, step / 20));
+}

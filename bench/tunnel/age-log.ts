@@ -1,11 +1,13 @@
 /** Datagrams that carry when they were sent, by the clock that the processes of a machine share. */
-import { percentile } from '../harness/statistics.ts';
+import { percentile, quantiles } from '../harness/statistics.ts';
 import { machineNow } from './media-packets.ts';
 
 export interface Ages {
   readonly received: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** By {@link quantiles}; empty when nothing came. */
+  readonly quantilesMs: readonly number[];
 }
 
 /** Behind an RTP header. */
@@ -24,8 +26,13 @@ export class AgeLog {
 
   ages(): Ages {
     const sorted = this.#ages.sort((a, b) => a - b);
-    if (sorted.length === 0) return { received: 0, p50Ms: 0, p99Ms: 0 };
-    return { received: sorted.length, p50Ms: percentile(sorted, 0.5), p99Ms: percentile(sorted, 0.99) };
+    if (sorted.length === 0) return { received: 0, p50Ms: 0, p99Ms: 0, quantilesMs: [] };
+    return {
+      received: sorted.length,
+      p50Ms: percentile(sorted, 0.5),
+      p99Ms: percentile(sorted, 0.99),
+      quantilesMs: quantiles(sorted),
+    };
   }
 }
 

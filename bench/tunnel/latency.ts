@@ -1,6 +1,6 @@
 /** How much later than by UDP a datagram arrives by each rung of the tunnel, on a loopback interface that is idle. */
 import type { BenchOptions } from '../benches.ts';
-import { figure, type Figure } from '../harness/result-file.ts';
+import { distributed, figure, type Figure } from '../harness/result-file.ts';
 import { summarize } from '../harness/statistics.ts';
 import { startWorker } from '../harness/worker-process.ts';
 import type { Ages } from './age-log.ts';
@@ -29,14 +29,21 @@ export async function measureLatency({ runs, progress }: BenchOptions): Promise<
       for (const of of ['p50Ms', 'p99Ms'] as const) {
         const id = `tunnel.${rung}.latency_${direction}_${of === 'p50Ms' ? 'p50' : 'p99'}_ms`;
         const own = reading[direction].map((ages) => ages[of]);
+        const curved = (plain: Figure): Figure =>
+          of === 'p50Ms'
+            ? distributed(
+                plain,
+                reading[direction].map(({ quantilesMs }) => quantilesMs),
+              )
+            : plain;
         if (rung === 'udp' || udp === undefined) {
-          figures.push(figure(id, 'ms from end to end', summarize(own)));
+          figures.push(curved(figure(id, 'ms from end to end', summarize(own))));
           continue;
         }
         const direct = summarize(udp[direction].map((ages) => ages[of]));
         const added = figure(id, 'ms more than UDP', summarize(own.map((ms) => ms - direct.median)));
         // A ratio to a difference would say nothing.
-        figures.push({ ...added, against: { name: 'UDP itself', value: figure(id, '', direct).value } });
+        figures.push({ ...curved(added), against: { name: 'UDP itself', value: figure(id, '', direct).value } });
       }
     }
   }

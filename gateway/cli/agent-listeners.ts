@@ -15,7 +15,8 @@ import { canonicalSocketAddress } from '../addresses.ts';
 
 /** Unsent bytes of a connection beyond which its datagrams are dropped. */
 const backlogBytes = 524_288;
-const idleConnectionMs = 30_000;
+/** So long may a connection be open before an allocation is made on it, whatever it sends meanwhile. */
+const unprovenMs = 30_000;
 const bindAttempts = 16;
 
 export class AgentListeners {
@@ -24,7 +25,7 @@ export class AgentListeners {
   readonly #tcp: Server;
   readonly #connections = new Set<Socket>();
 
-  private constructor(agent: TurnAgent, udp: UdpSocket, tcp: Server) {
+  private constructor(agent: TurnAgent, udp: UdpSocket, tcp: Server, patienceMs: number) {
     this.#udp = udp;
     this.#tcp = tcp;
     this.port = udp.address().port;
@@ -32,13 +33,13 @@ export class AgentListeners {
     tcp.on('connection', (socket) => {
       this.#connections.add(socket);
       socket.once('close', () => this.#connections.delete(socket));
-      serveTcp(agent, socket);
+      serveTcp(agent, socket, patienceMs);
     });
     tcp.maxConnections = turnAgentLimits.clients;
   }
 
   /** Port 0: one that is free on both. Rejects with the system's error. */
-  static async open(agent: TurnAgent, host: string, port: number): Promise<AgentListeners> {
+  static async open(agent: TurnAgent, host: string, port: number, patienceMs = unprovenMs): Promise<AgentListeners> {
     for (let attempt = 1; ; attempt++) {
       const tcp = createServer({ noDelay: true });
       const udp = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
@@ -47,7 +48,7 @@ export class AgentListeners {
         await once(tcp, 'listening');
         udp.bind({ address: host, port: (tcp.address() as AddressInfo).port, exclusive: true });
         await once(udp, 'listening');
-        return new AgentListeners(agent, udp, tcp);
+        return new AgentListeners(agent, udp, tcp, patienceMs);
       } catch (error) {
         tcp.close();
         udp.close();
@@ -104,7 +105,7 @@ function serveUdp(agent: TurnAgent, socket: UdpSocket): void {
   });
 }
 
-function serveTcp(agent: TurnAgent, socket: Socket): void {
+function serveTcp(agent: TurnAgent, socket: Socket, patienceMs: number): void {
   const remote = { address: canonicalSocketAddress(socket.remoteAddress ?? '::'), port: socket.remotePort ?? 0 };
   const local = { address: canonicalSocketAddress(socket.localAddress ?? '::'), port: socket.localPort ?? 0 };
   const stream = new BatchedStream({
@@ -133,11 +134,12 @@ function serveTcp(agent: TurnAgent, socket: Socket): void {
   };
   const splitter = new StreamSplitter();
   // One that proves nothing must not stay; one that did is watched by the agent.
-  socket.setTimeout(idleConnectionMs, () => {
+  const unproven = setTimeout(() => {
     if (link.client === null) socket.destroy();
-  });
+  }, patienceMs);
   socket.on('error', () => socket.destroy());
   socket.on('close', () => {
+    clearTimeout(unproven);
     stream.lost();
     agent.closed(link);
   });
