@@ -19,7 +19,7 @@ interface Recorded {
   /** What those in the room were told of recordings. */
   readonly told: object[];
   /** Resolves after 60 more packets of the picture have come to the other one. */
-  seen(): Promise<void>;
+  readonly seen: () => Promise<void>;
 }
 
 /** Ada sends the clip through an edge and this node, Grace watches, and a moderator has the room recorded. */

@@ -32,7 +32,7 @@ export async function startSfuNode(
   id = 'node1',
   within: readonly string[] = [],
 ): Promise<SfuNodeProcess> {
-  const [command = '', ...parameters] = [...within, process.execPath, program, 'sfu'];
+  const [command, ...parameters] = [...within, process.execPath, program, 'sfu'];
   const child = spawn(command, parameters, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
