@@ -29,7 +29,7 @@ export interface ClusterDeps {
 export function openCluster(config: Config, { log, directory, self, secret, failed }: ClusterDeps): Cluster | null {
   const { redisUrls, edgeId, region } = config;
   if (directory === undefined && redisUrls === null) return null;
-  const opened = directory ?? new RedisDirectory({ urls: redisUrls ?? [], log });
+  const opened = directory ?? new RedisDirectory({ urls: redisUrls ?? [], ca: config.redisCa ?? undefined, log });
   const instance = randomBytes(8).toString('hex');
   const view = new DirectoryView({
     directory: opened,

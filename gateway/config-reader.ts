@@ -76,6 +76,12 @@ export class SettingReader {
     this.fault(setting, `${file}: ${fault.sentence}`);
   }
 
+  /** The text of the file that a setting names; null where it names none, or one that cannot be read. */
+  fileOf(setting: Setting, readFile: (file: string) => string): string | null {
+    const file = this.text(setting);
+    return file === null ? null : this.file(setting, file, readFile);
+  }
+
   protected file(setting: Setting, file: string, readFile: (file: string) => string): string | null {
     try {
       return readFile(file);

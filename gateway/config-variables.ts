@@ -32,6 +32,7 @@ export const settings = [
   'S3_SECRET_ACCESS_KEY',
   'DATA_DIR',
   'REDIS_URL',
+  'REDIS_CA',
   'EDGE_ID',
   'REGION',
   'UPSTREAM',

@@ -181,6 +181,9 @@ t.test('an SFU elsewhere needs what proves the two ends to each other', (t) => {
   t.match(faults(upstream), [/^SALLYPORT_CLUSTER_SECRET: is needed/, /^SALLYPORT_SECRET: is needed/]);
   const redis = { SALLYPORT_REDIS_URL: 'rediss://user:pass@redis.example:6380' };
   t.same(faults({ ...secrets, ...redis }), []);
+  t.match(faults({ ...secrets, ...redis, SALLYPORT_REDIS_CA: 'absent.pem' }), [
+    /^SALLYPORT_REDIS_CA: absent.pem cannot/,
+  ]);
   t.match(faults({ ...secrets, ...redis, SALLYPORT_UPSTREAM: 'embedded' }), [/^SALLYPORT_UPSTREAM: is embedded/]);
   t.match(faults({ ...secrets, SALLYPORT_UPSTREAM: 'cluster' }), [/^SALLYPORT_UPSTREAM: is cluster, which needs/]);
   t.match(faults({ ...secrets, SALLYPORT_REDIS_URL: 'http://:secret@x' }), [

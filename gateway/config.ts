@@ -59,6 +59,8 @@ export interface Config {
   readonly upstream: UpstreamChoice;
   /** The directory that edges and SFU nodes share; several are the nodes of one Redis Cluster. Null: there is none. */
   readonly redisUrls: readonly string[] | null;
+  /** PEM; null: Redis is certified by an authority that Node knows. */
+  readonly redisCa: string | null;
   /** How long a SIGTERM waits for sessions to go to other edges. */
   readonly drainSeconds: number;
   /** By what edges and SFU nodes know each other: a secret, certificates, or both; null where there are no others. */
@@ -145,6 +147,7 @@ export function loadConfig(sources: ConfigSources): Config {
     trunk: read.trunk(sources.role ?? 'edge'),
     upstream: read.upstream(),
     redisUrls: read.redisUrls(),
+    redisCa: read.fileOf('REDIS_CA', sources.readFile),
     drainSeconds: read.seconds('DRAIN_SECONDS', 600),
     cluster: read.cluster(sources.readFile),
     storage: read.storage(path.resolve(read.text('DATA_DIR') ?? 'data')),

@@ -204,9 +204,10 @@ class NodeProcess implements SfuNode {
     this.#undo.push(() => admin.close());
     const openAdminPort = await withAdvice(adminPort, () => admin.listen(adminHost, this.#config.adminPort));
     const openTrunkPort = await withAdvice(trunkPort, () => trunks.listen(trunk.host, trunk.port));
-    const { redisUrls, region } = this.#config;
+    const { redisUrls, redisCa, region } = this.#config;
     const directory =
-      this.#deps.directory ?? (redisUrls === null ? null : new RedisDirectory({ urls: redisUrls, log: this.#log }));
+      this.#deps.directory ??
+      (redisUrls === null ? null : new RedisDirectory({ urls: redisUrls, ca: redisCa ?? undefined, log: this.#log }));
     if (directory !== null) {
       const instance = randomBytes(8).toString('hex');
       const host = isWildcard(trunk.host) ? (publicAddresses[0] ?? '127.0.0.1') : trunk.host;

@@ -1,7 +1,15 @@
 /** The directory in memory and in a real Redis: the same words, the same answers. */
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { redisMissing, startRedis } from '../testing/redis-server.ts';
+import {
+  redisMissing,
+  startGuardedRedis,
+  startRedis,
+  startRedisCluster,
+  type RedisServer,
+} from '../testing/redis-server.ts';
+import { testCertificate } from '../testing/tls-fixture.ts';
 import {
   DirectoryDown,
   DirectoryView,
@@ -46,6 +54,38 @@ async function withRedis(t: Test): Promise<Open> {
   };
 }
 
+/** By TLS, for a user with a password. */
+async function withGuardedRedis(t: Test): Promise<Open> {
+  const { certFile, keyFile } = await testCertificate(t.testdir());
+  const ca = await readFile(certFile, 'utf8');
+  const redis = await startGuardedRedis({ certFile, keyFile, user: 'sallyport', password: 'p@ss:w/rd' });
+  t.teardown(() => redis.stop());
+  return async () => {
+    const directory = new RedisDirectory({ urls: [redis.url], ca, log });
+    t.teardown(() => directory.close());
+    await up(directory);
+    return directory;
+  };
+}
+
+let redisCluster: Promise<readonly RedisServer[]> | null = null;
+
+/** Started once for all its tests, because its nodes take seconds to agree. */
+async function withRedisCluster(inner: Test): Promise<Open> {
+  if (redisCluster === null) {
+    redisCluster = startRedisCluster(3, t.testdir());
+    t.teardown(async () => Promise.all(((await redisCluster) ?? []).map((node) => node.stop())));
+  }
+  const urls = (await redisCluster).slice(0, 2).map(({ url }) => url);
+  const prefix = `test-${randomUUID()}`;
+  return async () => {
+    const directory = new RedisDirectory({ urls, log, prefix });
+    inner.teardown(() => directory.close());
+    await up(directory);
+    return directory;
+  };
+}
+
 async function up(directory: Directory): Promise<void> {
   while (!directory.up) await new Promise((resolve) => setTimeout(resolve, 10));
 }
@@ -58,8 +98,10 @@ function inMemory(): Promise<Open> {
 for (const [name, store] of [
   ['in memory', inMemory],
   ['in Redis', withRedis],
+  ['in Redis by TLS, with a password', withGuardedRedis],
+  ['in a Redis Cluster', withRedisCluster],
 ] as const) {
-  const options = name === 'in Redis' ? { skip } : {};
+  const options = name === 'in memory' ? {} : { skip };
 
   t.test(`${name}: who is there`, options, async (t) => {
     const open = await store(t);
@@ -102,7 +144,9 @@ for (const [name, store] of [
     t.ok(await b.putSession('s', at('e2', 2)));
     t.notOk(await a.putSession('s', at('e1', 1)), 'the edge that it left is not believed any more');
     t.same(await a.findSession('s'), at('e2', 2));
-    await b.removeSession('s');
+    await a.removeSession('s', 1);
+    t.same(await a.findSession('s'), at('e2', 2), 'its end there is not the end of it');
+    await b.removeSession('s', 2);
     t.equal(await a.findSession('s'), null);
     const owners = await Promise.all(
       Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? a : b).claimConnection('s', 'c', `e${String(i)}`)),
@@ -174,6 +218,38 @@ t.test(
     t.match((await directory.nodes()).map(({ id }) => id).sort(), ['far', 'idle', 'leaving']);
   },
 );
+
+t.test('a Redis by TLS that nobody vouches for, and a wrong password', { skip }, async (t) => {
+  const { certFile, keyFile } = await testCertificate(t.testdir());
+  const ca = await readFile(certFile, 'utf8');
+  const redis = await startGuardedRedis({ certFile, keyFile, user: 'sallyport', password: 'right' });
+  t.teardown(() => redis.stop());
+  const fault = (url: string, ca?: string): Promise<unknown> =>
+    new Promise((resolve) => {
+      const warn = ({ err }: { readonly err?: unknown }): void => {
+        resolve(err);
+      };
+      const directory = new RedisDirectory({ urls: [url], ca, log: { info: silent, warn } });
+      t.teardown(() => directory.close());
+    });
+  t.match(await fault(redis.url), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+  t.match(await fault(redis.url.replace('right', 'wrong'), ca), /WRONGPASS/);
+});
+
+t.test('a Redis that falls silent is connected to anew', { skip }, async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.stop());
+  const directory = new RedisDirectory({ urls: [redis.url], log });
+  t.teardown(() => directory.close());
+  await up(directory);
+  redis.pause();
+  await t.rejects(directory.edges(), DirectoryDown);
+  while (directory.up) await new Promise((resolve) => setImmediate(resolve));
+  const isUp = new Promise<void>((resolve) => (directory.onUp = resolve));
+  redis.resume();
+  await isUp;
+  t.same(await directory.edges(), []);
+});
 
 t.test('a Redis that goes away and comes back empty', { skip }, async (t) => {
   const redis = await startRedis();

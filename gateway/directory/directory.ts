@@ -90,7 +90,8 @@ export interface Directory {
   /** False: something newer is known. */
   putSession(session: string, record: SessionRecord): Promise<boolean>;
   findSession(session: string): Promise<SessionRecord | null>;
-  removeSession(session: string): Promise<void>;
+  /** It has ended where it was taken so often; nothing happens when it was taken again since. */
+  removeSession(session: string, take: number): Promise<void>;
   /** The edge that has this HTTP connection of the session: the first one that claimed it. */
   claimConnection(session: string, connection: string, edge: string): Promise<string>;
   findConnection(session: string, connection: string): Promise<string | null>;

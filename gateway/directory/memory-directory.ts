@@ -91,8 +91,8 @@ export class MemoryDirectory implements Directory {
     return Promise.resolve(this.#get(this.#sessions, session));
   }
 
-  removeSession(session: string): Promise<void> {
-    this.#sessions.delete(session);
+  removeSession(session: string, take: number): Promise<void> {
+    if ((this.#get(this.#sessions, session)?.take ?? 0) <= take) this.#sessions.delete(session);
     return Promise.resolve();
   }
 

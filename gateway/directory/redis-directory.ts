@@ -16,6 +16,8 @@ export interface RedisDirectoryOptions {
   /** `redis://` or, with TLS, `rediss://`, with user and password; several are the nodes of one Redis Cluster. */
   readonly urls: readonly string[];
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
+  /** Certificates, as PEM, of the authority that Redis is to be certified by; those that Node knows if absent. */
+  readonly ca?: string | undefined;
   /** Of all keys; `sallyport` if absent. */
   readonly prefix?: string;
 }
@@ -34,14 +36,15 @@ export class RedisDirectory implements Directory {
   #wasUp: boolean | null = null;
   #closed = false;
 
-  constructor({ urls, log, prefix = 'sallyport' }: RedisDirectoryOptions) {
+  constructor({ urls, log, ca, prefix = 'sallyport' }: RedisDirectoryOptions) {
     this.#log = log;
     this.#prefix = prefix;
     const common = { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: commandTimeoutMs };
     const retry = (times: number): number => Math.min(maxRetryMs, 50 * 2 ** Math.min(times, 6));
     const [first = ''] = urls;
+    const tls = first.startsWith('rediss:') ? { tls: ca === undefined ? {} : { ca } } : {};
     if (urls.length > 1) {
-      const { username, password, protocol } = new URL(first);
+      const { username, password } = new URL(first);
       this.#client = new Cluster([...urls], {
         enableOfflineQueue: false,
         clusterRetryStrategy: retry,
@@ -50,11 +53,11 @@ export class RedisDirectory implements Directory {
           connectTimeout: connectTimeoutMs,
           ...(username === '' ? {} : { username: decodeURIComponent(username) }),
           ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-          ...(protocol === 'rediss:' ? { tls: {} } : {}),
+          ...tls,
         },
       });
     } else {
-      this.#client = new Redis(first, { ...common, connectTimeout: connectTimeoutMs, retryStrategy: retry });
+      this.#client = new Redis(first, { ...common, ...tls, connectTimeout: connectTimeoutMs, retryStrategy: retry });
     }
     this.#client.on('error', (error: Error) => {
       this.#becameDown(error);
@@ -127,8 +130,8 @@ export class RedisDirectory implements Directory {
     return { take: Number(take), edge, node, rung };
   }
 
-  async removeSession(session: string): Promise<void> {
-    await this.#ask(() => this.#client.del(this.#key(`session:${session}`)));
+  async removeSession(session: string, take: number): Promise<void> {
+    await this.#run('removeSession', `session:${session}`, [take]);
   }
 
   async claimConnection(session: string, connection: string, edge: string): Promise<string> {
@@ -180,8 +183,18 @@ export class RedisDirectory implements Directory {
     try {
       return await command();
     } catch (error) {
+      this.#reconnectIfSilent(error);
       throw new DirectoryDown('the directory does not answer', { cause: error });
     }
+  }
+
+  /** Where packets are lost, a connection looks whole for a quarter of an hour, and is slow to go on when they are not. */
+  #reconnectIfSilent(error: unknown): void {
+    if (this.#closed || !this.up || !(error instanceof Error) || error.message !== 'Command timed out') return;
+    this.#becameDown(error);
+    const connections = this.#client instanceof Cluster ? this.#client.nodes() : [this.#client];
+    // `disconnect` would wait for the other end to take leave.
+    for (const { stream } of connections) stream.destroy();
   }
 
   #key(name: string): string {

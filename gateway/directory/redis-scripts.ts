@@ -40,6 +40,10 @@ export const redisScripts = {
     if held and tonumber(string.match(held, '^%d+')) > tonumber(ARGV[1]) then return 0 end
     redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
     return 1`,
+  /** take */
+  removeSession: `local held = redis.call('GET', KEYS[1])
+    if held and tonumber(string.match(held, '^%d+')) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
+    return 1`,
   /** edge, ttl */
   claimConnection: `local held = redis.call('GET', KEYS[1]) or ARGV[1]
     redis.call('SET', KEYS[1], held, 'PX', ARGV[2])

@@ -42,8 +42,10 @@ export class SessionBook {
   }
 
   ended(session: string): void {
-    if (!this.#mine.delete(session)) return;
-    this.#directory.removeSession(session).catch(ignoreDown);
+    const mine = this.#mine.get(session);
+    if (mine === undefined) return;
+    this.#mine.delete(session);
+    this.#directory.removeSession(session, mine.record.take).catch(ignoreDown);
   }
 
   close(): void {

@@ -1,8 +1,11 @@
 /** A real redis-server on a free port of the loopback address, which a test can stop and start again, empty. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
 
 export interface RedisServer {
   readonly url: string;
@@ -11,6 +14,9 @@ export interface RedisServer {
   stop(): Promise<void>;
   /** On the same port. */
   start(): Promise<void>;
+  /** Connections stay, and nothing is answered, as where the network loses all packets. */
+  pause(): void;
+  resume(): void;
 }
 
 /** Null where there is no redis-server; under CI that is an error. */
@@ -19,6 +25,47 @@ export function redisMissing(): string | false {
   if (found) return false;
   if (process.env['CI'] !== undefined) throw new Error('redis-server is not installed');
   return 'redis-server is not installed';
+}
+
+export interface RedisAccess {
+  /** PEM, self-signed. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+/** With TLS alone, for one user alone. */
+export async function startGuardedRedis({ certFile, keyFile, user, password }: RedisAccess): Promise<RedisServer> {
+  const port = await freePort();
+  const files = ['--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', certFile];
+  const users = ['--user', 'default', 'off', '--user', user, 'on', `>${password}`, '~*', '&*', '+@all'];
+  const server = await startRedis(
+    '--port',
+    '0',
+    '--tls-port',
+    String(port),
+    '--tls-auth-clients',
+    'no',
+    ...files,
+    ...users,
+  );
+  const url = `rediss://${user}:${encodeURIComponent(password)}@127.0.0.1:${String(port)}`;
+  return { ...server, port, url };
+}
+
+/** The nodes of one Redis Cluster, each with its share of the slots. */
+export async function startRedisCluster(size: number, folder: string): Promise<readonly RedisServer[]> {
+  const nodes = await Promise.all(
+    Array.from({ length: size }, async (_, i) => {
+      const own = ['--dir', folder, '--cluster-config-file', `nodes-${String(i)}.conf`];
+      const bus = ['--cluster-port', String(await freePort())];
+      return startRedis('--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...own, ...bus);
+    }),
+  );
+  const hosts = nodes.map(({ port }) => `127.0.0.1:${String(port)}`);
+  await run('redis-cli', ['--cluster', 'create', ...hosts, '--cluster-yes']);
+  return nodes;
 }
 
 export async function startRedis(...options: readonly string[]): Promise<RedisServer> {
@@ -34,6 +81,12 @@ export async function startRedis(...options: readonly string[]): Promise<RedisSe
       const exited = once(running, 'exit');
       running.kill('SIGKILL');
       await exited;
+    },
+    pause: () => {
+      child?.kill('SIGSTOP');
+    },
+    resume: () => {
+      child?.kill('SIGCONT');
     },
     start: async () => {
       const started = spawn(
