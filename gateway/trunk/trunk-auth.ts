@@ -15,6 +15,8 @@ export interface TrunkCredentials {
   readonly certificate: { readonly cert: string; readonly key: string; readonly ca: string } | null;
 }
 
+/** AES with 128 bits first: an eighth to a quarter less CPU per datagram of 1200 bytes than with 256, which is OpenSSL's choice. */
+const tls = { minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384' } as const;
 const exporterLabel = 'EXPORTER-sallyport-trunk-v1';
 const exporterBytes = 32;
 
@@ -45,13 +47,13 @@ export function trunkServerOptions(
   { certificate }: TrunkCredentials,
   own: { readonly cert: string | Buffer; readonly key: string | Buffer },
 ): TlsOptions {
-  if (certificate === null) return { ...own, minVersion: 'TLSv1.3' };
-  return { ...certificate, minVersion: 'TLSv1.3', requestCert: true, rejectUnauthorized: true };
+  if (certificate === null) return { ...own, ...tls };
+  return { ...certificate, ...tls, requestCert: true, rejectUnauthorized: true };
 }
 
 /** Without certificates anybody may answer: who it is, the proof says. */
 export function dialTrunk(host: string, port: number, { certificate }: TrunkCredentials): TLSSocket {
-  const common: ConnectionOptions = { host, port, minVersion: 'TLSv1.3' };
+  const common: ConnectionOptions = { host, port, ...tls };
   // A node is known by its authority and its place in the directory, not by a name.
   const checkServerIdentity = (): undefined => undefined;
   return certificate === null
