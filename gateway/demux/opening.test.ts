@@ -70,7 +70,7 @@ t.test('hellos of a real client, whole, cut, and in records of any size', async 
     // coturn's clients put HTTP first, and speak TURN.
     [['http/1.1', 'stun.turn', 'stun.nat-discovery'], 'other'],
     [['http/1.2'], 'other'],
-    [undefined, 'other'],
+    [undefined, 'none'],
   ] as const) {
     const hello = await captureHello(alpn === undefined ? {} : { ALPNProtocols: [...alpn] });
     t.equal(parseClientHello(hello, hello.length), expected);
@@ -91,7 +91,7 @@ t.test('hellos of a real client, whole, cut, and in records of any size', async 
 
 t.test('hostile hellos', async (t) => {
   const hello = await captureHello({ ALPNProtocols: ['h2', 'http/1.1'] });
-  const results = ['h2', 'http1', 'other', 'more', 'unparsable'];
+  const results = ['h2', 'http1', 'other', 'none', 'more', 'unparsable'];
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat({ max: hello.length - 1 }), fc.nat({ max: 255 })), { maxLength: 8 }),
