@@ -240,6 +240,9 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
     } finally {
       this.#moving = false;
     }
+    // It came up while media was on its way to the tunnel, when nothing else could be begun.
+    if (route !== 'tunnel' || this.#native?.state !== 'connected') return;
+    await this.activate('native', 'better-rung-proven').catch(() => undefined);
   }
 
   /** Sends this track from the source's section; null sends nothing. */
