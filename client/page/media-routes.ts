@@ -170,7 +170,9 @@ export class MediaRoutes extends Emitter<MediaRoutesEvents> {
         if (!hasTunnel || this.#closed || this.#active !== null || this.#starting !== null) return;
         this.startTunnel().then(
           () => {
-            take('tunnel');
+            // The native connection may have come up meanwhile: then the tunnel stands by.
+            if (this.#active === null) take('tunnel');
+            else settle();
           },
           (error: unknown) => {
             tunnelFailed = true;
