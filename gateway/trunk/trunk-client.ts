@@ -1,40 +1,37 @@
 /**
  * An edge's end of the trunk to one SFU node: keeps it open, and carries the paths of this edge and what is asked. Longer than
- * most files, because opening, losing and using a trunk are one state.
+ * most files, because keeping, losing and using a trunk are one state; how a stream is opened, and what a path is to it, stand
+ * in files of their own.
  */
 import { randomBytes } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Candidate, Logger } from '../../sfu/index.ts';
 import {
-  classifyDatagram,
   closeCodes,
-  datagramClass,
   encodeTrunkControl,
   encodeTrunkJson,
   encodeTrunkMessage,
-  isRtcp,
   lane,
   noRate,
   packMeta,
   readTrunkJson,
   readTrunkPart,
   readTrunkReason,
-  transportMeta,
   trunkLimits,
   trunkMetaBytes,
   trunkType,
-  trunkVersion,
   u16,
   u32,
   unpackMeta,
   type Path,
-  type SendMeta,
 } from '../../tunnel-protocol/index.ts';
 import { FlushQueue } from '../flush-queue.ts';
 import { UpstreamUnavailable } from '../upstream/upstream.ts';
-import { dialTrunk, isProved, trunkProof, type TrunkCredentials } from './trunk-auth.ts';
-import { readHello, sfuErrorOf, type TrunkEvent, type TrunkHello, type TrunkRequest } from './trunk-messages.ts';
-import { newTrunkTraffic, TrunkStream, type DropListener, type TrunkTraffic } from './trunk-stream.ts';
+import { EdgeFlow, metaOf } from './edge-flow.ts';
+import { openTrunkStream, type OpenedStream, type OpenStreamEvents } from './open-stream.ts';
+import type { TrunkCredentials } from './trunk-auth.ts';
+import { sfuErrorOf, type TrunkEvent, type TrunkHello, type TrunkRequest } from './trunk-messages.ts';
+import { newTrunkTraffic, type TrunkStream, type DropListener, type TrunkTraffic } from './trunk-stream.ts';
 
 export interface TrunkClientConfig {
   readonly edgeId: string;
@@ -67,7 +64,6 @@ export interface TrunkClientDeps {
 
 /** The first one carries what is asked and told, the others the paths. */
 const defaultStreams = 3;
-const connectTimeoutMs = 4000;
 const requestTimeoutMs = 5000;
 const pingIntervalMs = 1000;
 /** A node that says nothing for so long, asked every second, is gone. */
@@ -78,45 +74,8 @@ const maxRetryMs = 2000;
 /** Paths of which nobody has proved anything yet; the oldest make way. */
 const maxUnbound = 4096;
 const unboundMs = 10_000;
-/** RTP packets up to here are taken for audio. */
-const audioBytes = 320;
-
-const audioMeta: SendMeta = { lane: lane.audio, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
-const videoMeta: SendMeta = { ...audioMeta, lane: lane.video };
-const controlMeta: SendMeta = { ...audioMeta, lane: lane.control };
 /** A packet that a publisher's edge drops is a gap, which the SFU sees by itself. */
 const nobody: DropListener = { dropped: () => undefined };
-
-/** One path of this edge on its trunk; the path's `owner`. */
-export class EdgeFlow {
-  readonly id: number;
-  readonly path: Path;
-  readonly session: string | null;
-  readonly client: TrunkClient;
-  /** Another one once this one is lost. */
-  stream: TrunkStream;
-  readonly openedAt: number;
-  bound = false;
-  toldRate = noRate;
-  packed = -1;
-  meta: SendMeta = transportMeta;
-
-  constructor(
-    id: number,
-    path: Path,
-    session: string | null,
-    client: TrunkClient,
-    stream: TrunkStream,
-    openedAt: number,
-  ) {
-    this.id = id;
-    this.path = path;
-    this.session = session;
-    this.client = client;
-    this.stream = stream;
-    this.openedAt = openedAt;
-  }
-}
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -137,7 +96,6 @@ export class TrunkClient {
   readonly #timers: NodeJS.Timeout[] = [];
   /** Null: lost, and being opened again. The first one is there as long as the trunk is. */
   #streams: (TrunkStream | null)[] = [];
-  readonly #heardAt = new WeakMap<TrunkStream, number>();
   #node: TrunkHello | null = null;
   #nextFlow = 1;
   #nextRequest = 1;
@@ -271,7 +229,6 @@ export class TrunkClient {
       this.#streams = opened.map(({ stream }) => stream);
       this.#node = first.hello;
       this.#retries = 0;
-      for (const { stream } of opened) this.#heardAt.set(stream, this.#deps.now());
       this.#deps.log.info({ node: first.hello.id, streams: count }, 'trunk opened');
       this.#deps.events.opened(this);
       for (const wake of this.#waiters.splice(0)) wake();
@@ -291,72 +248,17 @@ export class TrunkClient {
     }, retryWait(this.#retries++));
   }
 
-  #openStream(
-    link: string,
-    index: number,
-    count: number,
-    sockets: TLSSocket[],
-  ): Promise<{ readonly stream: TrunkStream; readonly hello: TrunkHello }> {
-    const { edgeId, host, port, credentials, candidates, nodeId } = this.#config;
-    const socket = dialTrunk(host, port, credentials);
-    sockets.push(socket);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        fail(new Error('the SFU node does not answer'));
-      }, connectTimeoutMs);
-      const fail = (error: Error): void => {
-        clearTimeout(timer);
-        socket.destroy();
-        reject(error);
-      };
-      socket.once('error', fail);
-      socket.once('close', () => {
-        fail(new Error('the connection was closed'));
-      });
-      socket.once('secureConnect', () => {
-        let settled = false;
-        const stream: TrunkStream = new TrunkStream(
-          socket,
-          {
-            frame: (flow, payload) => {
-              if (settled) {
-                this.#frame(stream, flow, payload);
-                return;
-              }
-              const hello =
-                flow === 0 && payload[0] === trunkType.hello ? readHello(readTrunkJson(payload.subarray(1))) : null;
-              if (hello?.link !== link || !isProved(socket, credentials, 'node', link, hello.proof)) {
-                fail(new Error('the peer did not prove that it is an SFU node of this cluster'));
-              } else if (nodeId !== null && hello.id !== nodeId) {
-                fail(new Error('another SFU node answers there'));
-              } else {
-                settled = true;
-                clearTimeout(timer);
-                stream.trust();
-                resolve({ stream, hello });
-              }
-            },
-            closed: (reason) => {
-              fail(new Error(reason));
-              this.#streamLost(stream, link, count, reason);
-            },
-          },
-          { traffic: this.traffic, flushes: this.#flushes, now: this.#deps.now },
-        );
-        const proof = trunkProof(socket, credentials, 'edge', link);
-        const hello: TrunkHello = {
-          version: trunkVersion,
-          id: edgeId,
-          link,
-          stream: index,
-          streams: count,
-          proof,
-          candidates,
-        };
-        stream.sendControl(encodeTrunkJson(trunkType.hello, [], hello));
-        stream.flush();
-      });
-    });
+  #openStream(link: string, index: number, count: number, sockets: TLSSocket[]): Promise<OpenedStream> {
+    const events: OpenStreamEvents = {
+      frame: (flow, payload) => {
+        this.#frame(flow, payload);
+      },
+      closed: (stream, reason) => {
+        this.#streamLost(stream, link, count, reason);
+      },
+    };
+    const deps = { traffic: this.traffic, flushes: this.#flushes, now: this.#deps.now };
+    return openTrunkStream(this.#config, { link, index, count }, sockets, events, deps);
   }
 
   /**
@@ -394,7 +296,6 @@ export class TrunkClient {
       try {
         const { stream } = await this.#openStream(link, index, count, sockets);
         if (isCurrent() && !stream.closed) {
-          this.#heardAt.set(stream, this.#deps.now());
           this.#streams[index] = stream;
           this.#deps.log.info({ node: this.nodeId, stream: index }, 'a stream of the trunk was opened again');
           return;
@@ -466,8 +367,7 @@ export class TrunkClient {
     return true;
   }
 
-  #frame(stream: TrunkStream, flow: number, payload: Uint8Array): void {
-    this.#heardAt.set(stream, this.#deps.now());
+  #frame(flow: number, payload: Uint8Array): void {
     if (flow === 0) {
       this.#control(payload);
       return;
@@ -556,7 +456,7 @@ export class TrunkClient {
     for (const stream of [...this.#streams]) {
       if (stream === null) continue;
       // What this process itself was too busy to read is nobody's silence.
-      if (now - (this.#heardAt.get(stream) ?? now) > silentMs && !wasHeldUp) stream.close('the SFU node says nothing');
+      if (now - stream.heardAt > silentMs && !wasHeldUp) stream.close('the SFU node says nothing');
       else stream.sendControl(encodeTrunkControl(trunkType.ping, [Math.floor(now) >>> 0]));
     }
     for (const flow of this.#unbound.values()) {
@@ -601,11 +501,4 @@ function closeAsLost(path: Path): void {
 /** In ms, between half of it and all: edges that lost the same node do not come back together. */
 function retryWait(retries: number): number {
   return Math.min(maxRetryMs, firstRetryMs * 2 ** retries) * (0.5 + Math.random() / 2);
-}
-
-function metaOf(datagram: Uint8Array): SendMeta {
-  const kind = classifyDatagram(datagram);
-  if (kind === datagramClass.control) return controlMeta;
-  if (kind !== datagramClass.rtp || isRtcp(datagram)) return transportMeta;
-  return datagram.length <= audioBytes ? audioMeta : videoMeta;
 }

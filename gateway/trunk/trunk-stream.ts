@@ -57,6 +57,13 @@ export function newTrunkTraffic(): TrunkTraffic {
   };
 }
 
+export interface TrunkStreamDeps {
+  readonly traffic: TrunkTraffic;
+  readonly flushes: FlushQueue;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
 const controlMeta: SendMeta = { lane: lane.control, frameId: 0, keyFrame: false, discardable: false, deadlineMs: 0 };
 const maxSpareBatches = 8;
 const lingerMs = 500;
@@ -75,18 +82,17 @@ export class TrunkStream implements Flushable {
   #at = 0;
   #flushQueued = false;
   #closed = false;
+  /** When something came last. */
+  heardAt: number;
 
   /** The socket's handshake is over, and it belongs to the stream from now on. */
-  constructor(
-    socket: TLSSocket,
-    events: TrunkStreamEvents,
-    deps: { readonly traffic: TrunkTraffic; readonly flushes: FlushQueue; readonly now: () => number },
-  ) {
+  constructor(socket: TLSSocket, events: TrunkStreamEvents, deps: TrunkStreamDeps) {
     this.socket = socket;
     this.#events = events;
     this.#traffic = deps.traffic;
     this.#flushes = deps.flushes;
     this.#now = deps.now;
+    this.heardAt = deps.now();
     const { maxMediaBytes, maxReliableBytes } = trunkStreamLimits;
     this.#queue = new SendQueue({ maxMediaBytes, maxReliableBytes, onDrop: this.#dropped });
     socket.setNoDelay(true);
@@ -191,6 +197,7 @@ export class TrunkStream implements Flushable {
   readonly #handleData = (chunk: Uint8Array): void => {
     const decoder = this.#decoder;
     const events = this.#events;
+    this.heardAt = this.#now();
     decoder.push(chunk);
     while (!this.#closed && decoder.next()) events.frame(decoder.flow, decoder.payload);
     if (decoder.error !== null) this.close(`the peer sent a ${decoder.error}`);

@@ -1,4 +1,7 @@
-/** Trunks over real TLS: who is let in, what is carried, and what becomes of it when the trunk is lost. */
+/**
+ * Trunks over real TLS: who is let in, what is carried, and what becomes of it when the trunk is lost. Long because both ends
+ * and their loss are one scene.
+ */
 import { KeyObject, randomBytes, webcrypto } from 'node:crypto';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
@@ -14,7 +17,8 @@ import {
 import { Secret } from '../secret.ts';
 import { makeCertificate } from '../tls-certificate.ts';
 import type { TrunkCredentials } from './trunk-auth.ts';
-import { EdgeFlow, TrunkClient } from './trunk-client.ts';
+import { EdgeFlow } from './edge-flow.ts';
+import { TrunkClient } from './trunk-client.ts';
 import { TrunkPath } from './trunk-path.ts';
 import { TrunkServer } from './trunk-server.ts';
 

@@ -15,7 +15,8 @@ import type {
 import { classifyDatagram, closeCodes, datagramClass, decodeStun, stunAttribute } from '../../tunnel-protocol/index.ts';
 import type { Path, Source } from '../../tunnel-protocol/index.ts';
 import type { ResumeClaims } from '../auth.ts';
-import { EdgeFlow, TrunkClient } from '../trunk/trunk-client.ts';
+import { EdgeFlow } from '../trunk/edge-flow.ts';
+import { TrunkClient } from '../trunk/trunk-client.ts';
 import type { TrunkCredentials } from '../trunk/trunk-auth.ts';
 import type { TrunkEvent, TrunkRequest } from '../trunk/trunk-messages.ts';
 import { ufragPrefixOf, type NodeAddress, type NodeLocator } from './node-locator.ts';
