@@ -19,6 +19,8 @@ export interface TlsHandlers {
 
 const smallestBatchBytes = 2048;
 const largestBatchBytes = 65_536;
+/** TLS itself answers what a client sends, so a client that takes no answers is not to make more of them than this. */
+const maxAnswerBytes = 65_536;
 /** There may be thousands of connections: what a rare burst took is given back. */
 const keptBatchBytes = 16_384;
 const nothing = new Uint8Array(0);
@@ -39,6 +41,8 @@ export class TlsConnection {
   #batch = nothing;
   #length = 0;
   #queued = false;
+  /** Of answers since all that was said had gone. */
+  #answerBytes = 0;
   readonly #endOfTurn = (): void => {
     this.#queued = false;
     this.#flush();
@@ -156,9 +160,14 @@ export class TlsConnection {
     if (this.#batch.length > keptBatchBytes) this.#batch = nothing;
   }
 
-  /** What TLS has made goes to the client. */
-  #give(): void {
-    for (let piece = this.#session.take(); piece !== null; piece = this.#session.take()) this.#tcp.write(piece);
+  /** What TLS has made goes to the client. Returns how many bytes that is. */
+  #give(): number {
+    let length = 0;
+    for (let piece = this.#session.take(); piece !== null; piece = this.#session.take()) {
+      this.#tcp.write(piece);
+      length += piece.length;
+    }
+    return length;
   }
 
   #receive(bytes: Uint8Array, address: number): void {
@@ -172,7 +181,9 @@ export class TlsConnection {
       if (this.#isClosed()) return;
     }
     // Key updates and alerts.
-    this.#give();
+    const answered = this.#give();
+    this.#answerBytes = this.#tcp.unsentBytes === 0 ? 0 : this.#answerBytes + answered;
+    if (this.#answerBytes > maxAnswerBytes) this.socket.destroy();
     if (piece === 'more') return;
     // Its end of the connection below says nothing new.
     this.#tcp.pause();
