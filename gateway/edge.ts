@@ -1,4 +1,7 @@
-/** The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. */
+/**
+ * The composition root: makes the parts of one edge from its configuration, starts them, and stops them in reverse. Long because
+ * the order of starting is one list, which is read from its top to its end.
+ */
 import { randomBytes, randomInt, X509Certificate } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { createSfu, type Candidate, type Logger } from '../sfu/index.ts';

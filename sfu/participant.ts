@@ -1,6 +1,7 @@
 /**
  * A participant: a person in a room. Publications and slots belong to it, and its reliable control state lives beside it.
- * Transports come and go under it; so do connections under its control session.
+ * Transports come and go under it; so do connections under its control session. Long because it is where all of these meet: each
+ * has a file of its own, and what one means for the others is here.
  */
 import {
   audioSlotMids,

@@ -1,4 +1,7 @@
-/** A call that is joined: the API of call.ts for Node, with werift's tracks. `join()` makes it. */
+/**
+ * A call that is joined: the API of call.ts for Node, with werift's tracks. `join()` makes it. Long because the API is: most
+ * methods hand on to who does the work.
+ */
 import { randomBytes } from 'node:crypto';
 import type { MediaStreamTrack } from 'werift';
 import type {

@@ -1,6 +1,7 @@
 /**
  * The two ways that a page has for media: the browser's own WebRTC, and the page's stack on the tunnel. One of them is
- * active; the other one is on its way, stands by, or is not there. Moves are make before break.
+ * active; the other one is on its way, stands by, or is not there. Moves are make before break. Long because which way is active,
+ * begun, moving or due is one state, and every move looks at all of it.
  */
 import { audioSlotMids, rids, videoSlotMids } from '../../tunnel-protocol/index.ts';
 import type { LayerWatch, Rid, Rung, SlotAssignment, Source } from '../../tunnel-protocol/index.ts';

@@ -1,4 +1,7 @@
-/** One slot of one subscriber: the continuous outgoing stream, and which layer feeds it. */
+/**
+ * One slot of one subscriber: the continuous outgoing stream, and which layer feeds it. Long because it is a packet's whole way
+ * out, and that is read in one piece; what is rewritten, kept and estimated on it stands in files of its own.
+ */
 import { flowLimits, lane, putU24, rtpHeaderBytes } from '../../tunnel-protocol/index.ts';
 import type { MediaKind, Rid, SendMeta } from '../../tunnel-protocol/index.ts';
 import type { SfuCounters } from '../counters.ts';
