@@ -37,6 +37,17 @@ export interface LoadTarget {
 
 const channel = 0x4000;
 const answerTimeoutMs = 5000;
+const allocationMismatch = 437;
+const maxAttempts = 5;
+
+class RefusedError extends Error {
+  readonly code: number;
+
+  constructor(method: number, code: number) {
+    super(`refused: method ${String(method)}, ${String(code)}`);
+    this.code = code;
+  }
+}
 
 /** What comes back is counted by everybody in one place. */
 export class LoadCounter {
@@ -60,15 +71,19 @@ export class LoadClient {
 
   /** Rejects when the server refuses anything, or does not answer. */
   static async open(target: LoadTarget, counter: LoadCounter): Promise<LoadClient> {
-    const client = new LoadClient(target, counter);
-    try {
-      await client.#connect();
-      await client.#allocate();
-    } catch (error) {
-      client.close();
-      throw error;
+    for (let attempt = 1; ; attempt++) {
+      const client = new LoadClient(target, counter);
+      try {
+        await client.#connect();
+        await client.#allocate();
+        return client;
+      } catch (error) {
+        client.close();
+        // The system gave a port whose last allocation has not ended: another one will do (RFC 8656 section 7.4).
+        const mayRetry = error instanceof RefusedError && error.code === allocationMismatch && attempt < maxAttempts;
+        if (!mayRetry) throw error;
+      }
     }
-    return client;
   }
 
   /** ChannelData for `count` datagrams; on UDP each is sent alone. */
@@ -154,7 +169,7 @@ export class LoadClient {
     ];
     for (const answer of answers) {
       if (answer.messageClass === stunClass.success) continue;
-      throw new Error(`refused: method ${String(answer.method)}, ${String(errorCode(answer)?.code)}`);
+      throw new RefusedError(answer.method, errorCode(answer)?.code ?? 0);
     }
   }
 
